@@ -1,0 +1,205 @@
+"""Automation: `nox -l` is the manual, `nox -s NAME -- ARGS` passes ARGS through."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv"
+nox.options.sessions = ["lint", "typecheck", "tests"]
+
+ROOT = Path(__file__).parent
+PACKAGES = ("lob-core", "lob-data", "marl-envs", "marl-algos", "analysis")
+MODULES = {
+    "lob-core": "lob_core",
+    "lob-data": "lob_data",
+    "marl-envs": "marl_envs",
+    "marl-algos": "marl_algos",
+    "analysis": "lob_analysis",
+}
+CPU_FLAG = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
+"""Cures a hang of jax 0.10 on machines with two cores; costs nothing elsewhere."""
+
+
+def constraints() -> list[str]:
+    """Installer arguments that pin versions for the running interpreter, if pins exist for it."""
+    path = ROOT / "constraints" / f"py{sys.version_info.major}.{sys.version_info.minor}.txt"
+    return ["--constraint", str(path)] if path.exists() else []
+
+
+def install(session: nox.Session, *packages: str, test: bool = False) -> None:
+    """Installs packages of this workspace with what they declare, and nothing else."""
+    if sys.version_info < (3, 11):
+        session.error(f"Python >= 3.11 is needed; this is {sys.version.split()[0]}")
+    arguments = [item for name in packages for item in ("--editable", f"packages/{name}")]
+    if test:
+        for name in packages:
+            arguments += ["--group", f"packages/{name}/pyproject.toml:test"]
+    session.install(*arguments, *constraints())
+
+
+def jax_environment() -> dict[str, str]:
+    """Environment variables for sessions that run JAX."""
+    flags = os.environ.get("XLA_FLAGS", "")
+    if CPU_FLAG.split("=")[0] not in flags:
+        flags = f"{flags} {CPU_FLAG}".strip()
+    return {"XLA_FLAGS": flags}
+
+
+@nox.session
+@nox.parametrize("package", [*PACKAGES, "workspace"], ids=[*PACKAGES, "workspace"])
+def tests(session: nox.Session, package: str) -> None:
+    """Run the tests, each package in an environment of its declared dependencies only."""
+    if package == "workspace":
+        install(session, *PACKAGES, test=True)
+        session.install("--group", "pyproject.toml:test", *constraints())
+        target = "tests"
+    else:
+        install(session, package, test=True)
+        target = f"packages/{package}/tests"
+    session.run(
+        "python", "-m", "pytest", target, *session.posargs, env=jax_environment()
+    )
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, formatting and the direction of imports; `-- --fix` repairs what it can."""
+    install(session, *PACKAGES)
+    session.install("--group", "pyproject.toml:lint", *constraints())
+    fix = "--fix" in session.posargs
+    session.run("ruff", "check", *(["--fix"] if fix else []), ".")
+    session.run("ruff", "format", *([] if fix else ["--check"]), ".")
+    session.run("lint-imports")
+
+
+@nox.session
+def typecheck(session: nox.Session) -> None:
+    """Check the types of every package's sources (strict)."""
+    install(session, *PACKAGES)
+    session.install("--group", "pyproject.toml:typecheck", *constraints())
+    for package in PACKAGES:
+        session.run("mypy", f"packages/{package}/src/{MODULES[package]}", *session.posargs)
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Measure speed: `-- lob-core marl-envs` for some packages, further arguments go to pytest."""
+    chosen = [name for name in session.posargs if name in PACKAGES]
+    rest = [argument for argument in session.posargs if argument not in PACKAGES]
+    install(session, *PACKAGES, test=True)
+    folder = ROOT / ".benchmarks"
+    folder.mkdir(exist_ok=True)
+    results = []
+    for package in chosen or PACKAGES:
+        results.append(folder / f"{package}.json")
+        session.run(
+            "python",
+            "-m",
+            "pytest",
+            f"packages/{package}/benchmarks",
+            "-o",
+            "python_files=test_benchmark_*.py",
+            "-o",
+            "timeout=1800",
+            f"--benchmark-json={results[-1]}",
+            "--benchmark-columns=median,iqr,rounds",
+            *rest,
+            env=jax_environment(),
+        )
+    session.run("python", "tools/bench_table.py", *map(str, results))
+
+
+@nox.session(default=False)
+def train(session: nox.Session) -> None:
+    """Train, evaluate and write report.html; Hydra overrides after `--`, e.g. `-- seed=3`."""
+    install(session, *PACKAGES)
+    session.run("python", "-m", "marl_algos.train", *session.posargs, env=jax_environment())
+    if not {"--help", "--cfg", "--info"} & set(session.posargs):
+        session.run("lob-analysis", "report", env=jax_environment())
+
+
+@nox.session(default=False)
+def report(session: nox.Session) -> None:
+    """Write report.html of a run folder: `-- runs/NAME`, or the newest run when none is named."""
+    install(session, *PACKAGES)
+    session.run("lob-analysis", "report", *session.posargs, env=jax_environment())
+
+
+@nox.session(default=False)
+def prepare(session: nox.Session) -> None:
+    """Turn LOBSTER files into a prepared store: `-- RAW_FOLDER STORE_FOLDER`."""
+    install(session, "lob-data")
+    session.run("lob-data", "prepare", *session.posargs, env=jax_environment())
+
+
+@nox.session(default=False)
+def build(session: nox.Session) -> None:
+    """Build every wheel and sdist and import each wheel in an environment of its own."""
+    dist = ROOT / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    for package in PACKAGES:
+        session.run(
+            "uv", "build", f"packages/{package}", "--out-dir", str(dist), external=True
+        )
+    for package in PACKAGES:
+        distribution = "lob-analysis" if package == "analysis" else package
+        (wheel,) = dist.glob(f"{distribution.replace('-', '_')}-*.whl")
+        scratch = Path(session.create_tmp()) / package
+        session.run("uv", "venv", "--clear", str(scratch), external=True)
+        python = scratch / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+        session.run(
+            "uv",
+            "pip",
+            "install",
+            "--python",
+            str(python),
+            "--find-links",
+            str(dist),
+            *constraints(),
+            str(wheel),
+            external=True,
+        )
+        module = MODULES[package]
+        with session.chdir(scratch):
+            session.run(
+                str(python),
+                "-c",
+                f"import {module}; print({module}.__name__, 'from', {module}.__file__)",
+                external=True,
+            )
+
+
+@nox.session(default=False)
+def pins(session: nox.Session) -> None:
+    """Write constraints/py3.X.txt anew from what the packages declare."""
+    sources = [f"packages/{name}/pyproject.toml" for name in PACKAGES]
+    groups = [item for path in sources for item in ("--group", f"{path}:test")]
+    groups += [item for g in ("test", "lint", "typecheck") for item in ("--group", f"pyproject.toml:{g}")]
+    for version in ("3.11", "3.12", "3.13"):
+        session.run(
+            "uv",
+            "pip",
+            "compile",
+            "--quiet",
+            "--upgrade",
+            "--python-version",
+            version,
+            "--no-header",
+            "--no-annotate",
+            "--no-emit-index-url",
+            "--no-emit-package=lob-core",
+            "--no-emit-package=lob-data",
+            "--no-emit-package=marl-envs",
+            "--no-emit-package=marl-algos",
+            *sources,
+            *groups,
+            "--output-file",
+            f"constraints/py{version}.txt",
+            external=True,
+        )

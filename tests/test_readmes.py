@@ -1,0 +1,28 @@
+"""Every Python example of every README runs as printed."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+READMES = [ROOT / "README.md", *sorted(ROOT.glob("packages/*/README.md"))]
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("readme", READMES, ids=lambda path: path.parent.name)
+def test_examples_run(readme: Path, tmp_path: Path) -> None:
+    """Runs the blocks of one file in order, as one program, in an empty folder."""
+    blocks = BLOCK.findall(readme.read_text())
+    assert blocks, f"{readme} shows no Python example"
+    result = subprocess.run(
+        [sys.executable, "-c", "\n".join(blocks)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr

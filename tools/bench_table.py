@@ -1,0 +1,53 @@
+"""Prints pytest-benchmark JSON files as one table of rates a file: `bench_table.py FILE ...`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def format_value(value: Any) -> str:
+    """A number with three significant digits and thousands separators; anything else as it is."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, int) or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """One row a benchmark: its name, median time and whatever it recorded beside it."""
+    rows = []
+    for entry in json.loads(path.read_text())["benchmarks"]:
+        row = {"benchmark": entry["name"], "median ms": format_value(entry["stats"]["median"] * 1e3)}
+        row |= {key: format_value(value) for key, value in entry["extra_info"].items()}
+        rows.append(row)
+    return rows
+
+
+def print_table(title: str, rows: list[dict[str, str]]) -> None:
+    """Prints the rows grouped so that benchmarks recording the same things share a header."""
+    print(f"\n{title}")
+    headers: dict[tuple[str, ...], list[dict[str, str]]] = {}
+    for row in rows:
+        headers.setdefault(tuple(row), []).append(row)
+    for columns, group in headers.items():
+        widths = [max(len(c), *(len(row[c]) for row in group)) for c in columns]
+        print()
+        print("  ".join(c.ljust(w) for c, w in zip(columns, widths, strict=True)))
+        for row in group:
+            cells = [row[c].ljust(w) for c, w in zip(columns, widths, strict=True)]
+            print("  ".join(cells).rstrip())
+
+
+def main(paths: list[str]) -> None:
+    """Prints a table for each file."""
+    for path in map(Path, paths):
+        print_table(path.stem, rows_of(path))
+        print(f"JSON: {path}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
