@@ -1,0 +1,84 @@
+"""Choosing the device and the one XLA flag that CPU runs need; nothing happens at import."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import warnings
+from typing import Final, Literal, get_args
+
+import jax
+
+SCHEDULER_FLAG: Final = "--xla_cpu_enable_concurrency_optimized_scheduler"
+"""XLA flag whose default can hang jax 0.10 on machines with two cores."""
+
+DeviceName = Literal["auto", "cpu", "gpu"]
+"""What a user may ask for."""
+
+_GPU_PLUGINS: Final = ("jax_cuda12_plugin", "jax_cuda13_plugin", "jax_rocm60_plugin")
+
+
+class DeviceError(ValueError):
+    """The device asked for is unknown or cannot be used."""
+
+
+def configure_cpu() -> None:
+    """Turns off XLA's concurrency-optimized CPU scheduler, unless the user has set that flag.
+
+    Call it before JAX runs anything: XLA reads `XLA_FLAGS` when its first backend starts. It only
+    edits the environment variable, and calling it again changes nothing.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if SCHEDULER_FLAG not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {SCHEDULER_FLAG}=false".strip()
+
+
+def require_device(name: str = "auto") -> jax.Device:
+    """The device to run on; starts JAX's backends.
+
+    Args:
+        name: "cpu", "gpu", or "auto" for whatever JAX prefers here.
+
+    Returns:
+        The first device of that kind; use it with `jax.default_device`.
+
+    Raises:
+        DeviceError: if `name` is unknown, or the device it names cannot be used; the message
+            gives JAX's reason.
+
+    Warns:
+        RuntimeWarning: if `name` is "auto", a GPU plugin is installed, and yet no GPU works.
+    """
+    if name not in get_args(DeviceName):
+        allowed = ", ".join(get_args(DeviceName))
+        raise DeviceError(f"device is {name!r}; it must be one of {allowed}")
+    if name != "auto":
+        return _first_device(name)
+    try:
+        device = jax.devices()[0]
+    except RuntimeError as error:
+        raise DeviceError(f"device is 'auto', but JAX finds no usable device: {error}") from error
+    plugins = [plugin for plugin in _GPU_PLUGINS if importlib.util.find_spec(plugin)]
+    if device.platform == "cpu" and plugins and _allows_gpu():
+        try:
+            _first_device("gpu")
+        except DeviceError as error:
+            warnings.warn(
+                f"RUNNING ON THE CPU: {', '.join(plugins)} is installed, but {error}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+    return device
+
+
+def _first_device(name: str) -> jax.Device:
+    try:
+        return jax.devices(name)[0]
+    except RuntimeError as error:
+        raise DeviceError(f"device is {name!r}, but JAX cannot use one: {error}") from error
+
+
+def _allows_gpu() -> bool:
+    """Whether the user has left JAX free to start a GPU."""
+    platforms = jax.config.values.get("jax_platforms")
+    return not platforms or any(name in platforms for name in ("gpu", "cuda", "rocm"))

@@ -1,0 +1,137 @@
+"""The engine under jit, vmap, scan, several devices and several threads."""
+
+import functools
+import os
+import subprocess
+import sys
+import threading
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from lob_core import BookConfig, empty_book, process_messages
+from lob_core.testing import random_messages, stack_trees
+from lob_core.testing.agreement import assert_same, make_engine
+
+CONFIG = BookConfig(num_slots=8, max_trades=8, num_agents=1)
+NUM_MESSAGES = 24
+BACKENDS = ["xla", "numba", None]
+
+
+def stream(seed):
+    return jax.tree.map(jnp.asarray, random_messages(seed, NUM_MESSAGES, num_agents=1))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_process_messages__compiles_once_per_shape(backend):
+    chex.clear_trace_counter()
+
+    @jax.jit
+    @chex.assert_max_traces(n=1)
+    def play(book, messages):
+        return process_messages(book, messages, config=CONFIG, backend=backend)
+
+    book = empty_book(CONFIG)
+    for seed in range(3):
+        book, _ = play(book, stream(seed))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_process_messages__eager_jit_and_vmap_agree(backend):
+    play = functools.partial(process_messages, config=CONFIG, backend=backend)
+    book, messages = empty_book(CONFIG), stream(1)
+    eager = play(book, messages)
+    assert_same(jax.jit(play)(book, messages), eager)
+    books, batch = empty_book(CONFIG, (2,)), stack_trees([messages, stream(2)])
+    batched = jax.vmap(play)(books, batch)
+    assert_same(jax.tree.map(lambda x: x[0], batched), eager)
+    assert_same(eager, make_engine("reference", CONFIG)(book, messages))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_process_messages__leaves_its_argument_alone(backend):
+    play = jax.jit(functools.partial(process_messages, config=CONFIG, backend=backend))
+    book, _ = play(empty_book(CONFIG), stream(1))
+    before = jax.tree.map(np.array, book)
+    play(book, stream(2))
+    assert_same(book, before)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_process_messages__no_messages_change_nothing(backend):
+    messages = jax.tree.map(lambda x: x[:0], stream(0))
+    book, outcome = process_messages(empty_book(CONFIG), messages, config=CONFIG, backend=backend)
+    assert_same(book, empty_book(CONFIG))
+    assert outcome.reports.code.shape == (0,)
+    assert int(outcome.trades.count) == 0
+
+
+def test_process_messages__leaks_no_tracers_and_makes_no_nans():
+    play = functools.partial(process_messages, config=CONFIG, backend="xla")
+    with jax.checking_leaks(), jax.debug_nans(True):
+        jax.block_until_ready(jax.jit(play)(empty_book(CONFIG), stream(3)))
+
+
+def test_numba__many_threads_at_once_give_the_right_answers():
+    play = jax.jit(jax.vmap(functools.partial(process_messages, config=CONFIG, backend="numba")))
+    books = empty_book(CONFIG, (16,))
+    batches = [stack_trees([stream(16 * t + i) for i in range(16)]) for t in range(4)]
+    expected = [jax.device_get(play(books, batch)) for batch in batches]
+    found: list[object] = [None] * len(batches)
+
+    def work(index):
+        for _ in range(50):
+            found[index] = jax.device_get(play(books, batches[index]))
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(batches))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for left, right in zip(found, expected, strict=True):
+        assert_same(left, right)
+
+
+SHARD_MAP_CODE = """
+import functools, jax, numpy as np
+from lob_core import BookConfig, empty_book, process_messages
+from lob_core.testing import random_messages, stack_trees
+from jax.sharding import PartitionSpec as P
+config = BookConfig(num_slots=8, max_trades=8)
+assert len(jax.devices()) == 2
+mesh = jax.make_mesh((2,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
+messages = stack_trees([random_messages(seed, 24) for seed in range(6)])
+books = empty_book(config, (6,))
+play = jax.vmap(functools.partial(process_messages, config=config, backend="numba"))
+sharded = jax.shard_map(play, mesh=mesh, in_specs=P("d"), out_specs=P("d"), check_vma=False)
+found, expected = jax.jit(sharded)(books, messages), jax.jit(play)(books, messages)
+jax.tree.map(np.testing.assert_array_equal, found, expected)
+assert int(expected[1].trades.count.sum()) > 0
+"""
+
+
+def test_numba__runs_on_several_host_devices_under_shard_map():
+    flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
+    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    subprocess.run([sys.executable, "-c", SHARD_MAP_CODE], check=True, env=environment)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda b, m: (b.replace(bids=b.asks.replace(price=b.asks.price[:3])), m), "bids.price"),
+        (lambda b, m: (b, m.replace(size=m.size[:3])), "messages.size has shape"),
+        (lambda b, m: (b, m.replace(size=m.size * 1.0)), "messages.size is float32"),
+        (lambda b, m: (b, jax.tree.map(lambda x: x[None], m)), r"it must be \[M\]"),
+    ],
+)
+def test_process_messages__names_the_leaf_that_does_not_fit(change, match):
+    with pytest.raises(ValueError, match=match):
+        process_messages(*change(empty_book(CONFIG), stream(0)), config=CONFIG)
+
+
+def test_process_messages__names_an_unknown_backend():
+    with pytest.raises(ValueError, match="'pallas'; it must be None or one of 'xla', 'numba'"):
+        process_messages(empty_book(CONFIG), stream(0), config=CONFIG, backend="pallas")

@@ -1,0 +1,75 @@
+import os
+import subprocess
+import sys
+import warnings
+
+import jax
+import pytest
+from lob_core import runtime
+from lob_core.runtime import SCHEDULER_FLAG, DeviceError, configure_cpu, require_device
+
+
+def test_configure_cpu__appends_the_flag_once(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=x")
+    configure_cpu()
+    configure_cpu()
+    assert os.environ["XLA_FLAGS"] == f"--xla_dump_to=x {SCHEDULER_FLAG}=false"
+
+
+def test_configure_cpu__leaves_the_users_choice(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", f"{SCHEDULER_FLAG}=true")
+    configure_cpu()
+    assert os.environ["XLA_FLAGS"] == f"{SCHEDULER_FLAG}=true"
+
+
+def test_configure_cpu__works_without_flags(monkeypatch):
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    configure_cpu()
+    assert os.environ["XLA_FLAGS"] == f"{SCHEDULER_FLAG}=false"
+
+
+def test_import__starts_no_backend_and_changes_no_setting():
+    code = (
+        "import os, jax; before = dict(os.environ), dict(jax.config.values)\n"
+        "import lob_core, lob_core.runtime, lob_core.views, lob_core.flow\n"
+        "from jax._src import xla_bridge\n"
+        "lob_core.runtime.configure_cpu()\n"
+        "assert not xla_bridge.backends_are_initialized()\n"
+        "os.environ['XLA_FLAGS'] = before[0].get('XLA_FLAGS', '')\n"
+        "assert before[0].get('XLA_FLAGS') is not None or os.environ.pop('XLA_FLAGS') == ''\n"
+        "assert (dict(os.environ), dict(jax.config.values)) == before\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_require_device__cpu_is_always_there():
+    assert require_device("cpu").platform == "cpu"
+
+
+def test_require_device__names_an_unknown_device():
+    with pytest.raises(DeviceError, match="device is 'tpux'; it must be one of auto, cpu, gpu"):
+        require_device("tpux")
+
+
+def test_require_device__missing_gpu_is_an_error_that_names_it():
+    if jax.default_backend() == "gpu":
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(DeviceError, match="device is 'gpu', but JAX cannot use one"):
+        require_device("gpu")
+
+
+def test_require_device__auto_warns_when_an_installed_gpu_plugin_is_unusable(monkeypatch):
+    if jax.default_backend() == "gpu":
+        pytest.skip("this machine has a GPU")
+    monkeypatch.setattr(runtime, "_GPU_PLUGINS", ("jax",))
+    monkeypatch.setattr(runtime, "_allows_gpu", lambda: True)
+    with pytest.warns(RuntimeWarning, match="RUNNING ON THE CPU: jax is installed, but") as seen:
+        assert require_device("auto").platform == "cpu"
+    assert len(seen) == 1
+
+
+def test_require_device__auto_is_silent_without_a_gpu_plugin(monkeypatch):
+    monkeypatch.setattr(runtime, "_GPU_PLUGINS", ())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        require_device("auto")
