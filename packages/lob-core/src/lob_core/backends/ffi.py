@@ -1,0 +1,132 @@
+"""The numba backend seen from JAX: registration of its handler, and the call inside `jit`."""
+
+from __future__ import annotations
+
+import functools
+import re
+import threading
+import warnings
+from pathlib import Path
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lob_core.types import (
+    Array,
+    BookConfig,
+    BookState,
+    Fills,
+    Message,
+    Outcome,
+    Reports,
+    Trades,
+)
+
+_TARGET = "lob_core_process_messages"
+_KNOWN_MAJOR_VERSION = 0
+_NUM_BOOK_LEAVES = 14
+_lock = threading.Lock()
+_keep_alive: list[Any] = []  # the compiled code that XLA holds a pointer to
+
+
+class FfiUnavailableError(RuntimeError):
+    """The numba backend cannot be used here."""
+
+
+def is_available() -> bool:
+    """Whether the numba backend works here; the first call compiles it.
+
+    Warns:
+        RuntimeWarning: once, with the reason, if it does not.
+    """
+    with _lock:
+        return _register() is None
+
+
+@functools.cache
+def _register() -> str | None:
+    """Registers the handler with XLA; returns why that is impossible, or None."""
+    try:
+        _check_version()
+        from lob_core.backends import numba_cpu
+
+        handler = numba_cpu.compile_handler()  # type: ignore[no-untyped-call]
+        capsule = jax.ffi.pycapsule(handler.ctypes)  # type: ignore[no-untyped-call]
+        jax.ffi.register_ffi_target(_TARGET, capsule, platform="cpu", api_version=1)
+        _keep_alive.append(handler)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        warnings.warn(
+            f"lob_core's numba backend cannot be used ({reason}); "
+            "the slower xla backend is used instead",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+        return reason
+    return None
+
+
+def _check_version() -> None:
+    header = Path(jax.ffi.include_dir()) / "xla" / "ffi" / "api" / "c_api.h"
+    found = dict(re.findall(r"#define XLA_FFI_API_(MAJOR|MINOR) (\d+)", header.read_text("utf-8")))
+    if int(found.get("MAJOR", -1)) != _KNOWN_MAJOR_VERSION:
+        raise FfiUnavailableError(
+            f"XLA's FFI has version {found.get('MAJOR')}.{found.get('MINOR')}; "
+            f"only {_KNOWN_MAJOR_VERSION}.x is known"
+        )
+
+
+def process_messages(
+    book: BookState, messages: Message, *, config: BookConfig
+) -> tuple[BookState, Outcome]:
+    """The contract of `lob_core.process_messages` for one book (leaves `[N]`, `[M]`), on the CPU.
+
+    Batched by `vmap`, the call receives all books at once. The book's buffers are the result's:
+    XLA copies only if the old book is used again.
+    """
+    leaves, treedef = jax.tree.flatten(book)
+    orders = [
+        messages.event_type,
+        messages.side,
+        messages.price,
+        messages.size,
+        messages.order_id,
+        messages.agent_id,
+        messages.time_in_force,
+    ]
+    outcome_shape = _outcome_shape(messages.price.shape[0], config)
+    outcome_leaves, outcome_treedef = jax.tree.flatten(outcome_shape)
+    call = jax.ffi.ffi_call(
+        _TARGET,
+        [_shape(jnp.shape(x)) for x in leaves] + outcome_leaves,
+        vmap_method="broadcast_all",
+        input_output_aliases={i: i for i in range(_NUM_BOOK_LEAVES)},
+    )
+    results = call(
+        *leaves,
+        *orders,
+        self_match=np.int32(config.self_match),
+        unknown_cancel=np.int32(config.unknown_cancel),
+    )
+    new_book: BookState = jax.tree.unflatten(treedef, results[:_NUM_BOOK_LEAVES])
+    outcome: Outcome = jax.tree.unflatten(outcome_treedef, results[_NUM_BOOK_LEAVES:])
+    return new_book, outcome
+
+
+def _shape(shape: tuple[int, ...]) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape, jnp.int32)  # type: ignore[no-untyped-call]
+
+
+def _outcome_shape(num_messages: int, config: BookConfig) -> Outcome:
+    """An `Outcome` of shapes, in the order in which the handler writes its results."""
+
+    def rows(*shape: int) -> Array:
+        return cast(Array, _shape(shape))
+
+    return Outcome(
+        trades=Trades(*[*(rows(config.max_trades) for _ in range(8)), rows()]),
+        reports=Reports(*(rows(num_messages) for _ in range(4))),
+        fills=Fills(*(rows(config.num_agents + 1) for _ in range(6))),
+    )
