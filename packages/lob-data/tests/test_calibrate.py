@@ -1,0 +1,127 @@
+"""Calibration finds the parameters that simulated data were made with."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from lob_data import (
+    LobDataError,
+    OptionError,
+    PrepareOptions,
+    StoreError,
+    calibrate,
+    cli,
+    load_calibration,
+    open_store,
+    prepare,
+    synthesize,
+)
+from lob_data.testing import write_pair
+
+NUM_MESSAGES = 30_000
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A store of default zero-intelligence flow seen through eight levels."""
+    folder = tmp_path_factory.mktemp("flow")
+    synthesize(folder / "raw", num_messages=NUM_MESSAGES, seed=11, num_levels=8)
+    prepare(folder / "raw", folder / "store", PrepareOptions(verify=False))
+    return open_store(folder / "store")
+
+
+@pytest.fixture(scope="module")
+def fitted(store):
+    return calibrate(store, num_levels=10, split=None)
+
+
+def test_calibrate__recovers_every_rate_within_four_standard_errors(fitted):
+    true = fitted.model.default_params()
+    for name in ("limit_rate", "cancel_rate", "market_rate"):
+        error = np.asarray(getattr(fitted.params, name)) - np.asarray(getattr(true, name))
+        assert (np.abs(error) < 4 * np.array(fitted.standard_errors[name])).all(), name
+
+
+def test_calibrate__recovers_the_larger_rates_within_a_tenth(fitted):
+    true = fitted.model.default_params()
+    for name in ("limit_rate", "cancel_rate"):
+        ratio = np.asarray(getattr(fitted.params, name)) / np.asarray(getattr(true, name))
+        np.testing.assert_allclose(ratio[:5], 1.0, atol=0.1)
+    np.testing.assert_allclose(float(fitted.params.market_rate), 0.94, rtol=0.1)
+
+
+def test_calibrate__recovers_sizes(fitted):
+    assert int(fitted.params.lot_size) == 100
+    np.testing.assert_allclose(float(fitted.params.limit_mean_lots), 1.5, rtol=0.03)
+    np.testing.assert_allclose(float(fitted.params.market_mean_lots), 1.5, rtol=0.06)
+
+
+def test_calibrate__figures_of_fit_are_good_for_the_true_model(fitted):
+    assert fitted.fit["residual_mean"] == pytest.approx(1, abs=0.01)
+    # The 0.1 % point of the Kolmogorov-Smirnov distance is 1.95 / sqrt(n).
+    assert fitted.fit["residual_ks"] < 1.95 / np.sqrt(fitted.fit["events"])
+    assert fitted.fit["limit_size_ks"] < 0.01
+    assert fitted.fit["covered"] == 1
+
+
+def test_calibrate__a_wrong_model_has_bad_figures(tmp_path, busy_venue):
+    """Events of the hand-made venue come like clockwork, not at random."""
+    write_pair(tmp_path / "raw", *busy_venue.rows(3))
+    prepare(tmp_path / "raw", tmp_path / "store", PrepareOptions(verify=False))
+    assert calibrate(tmp_path / "store", split=None).fit["residual_ks"] > 0.2
+
+
+def test_calibrate__number_of_levels_covers_the_limit_orders(store):
+    result = calibrate(store)
+    assert result.num_levels in (9, 10)
+    assert result.fit["covered"] >= 0.95
+    assert result.params.limit_rate.shape == (result.num_levels,)
+    fewer = calibrate(store, num_levels=3)
+    assert 0.3 < fewer.fit["covered"] < 0.7
+
+
+def test_calibration__survives_json_and_drives_synthesis(tmp_path, fitted, monkeypatch, capsys):
+    path = tmp_path / "fit.json"
+    path.write_text(fitted.to_json())
+    loaded = load_calibration(path)
+    assert loaded.to_json() == fitted.to_json()
+    arguments = ["synthesize", tmp_path / "raw", "--messages", 300, "--params", path, "--json"]
+    monkeypatch.setattr("sys.argv", ["lob-data", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert not stop.value.code
+    assert json.loads(capsys.readouterr().out)["rows"] > 100
+
+
+def test_cli__calibrate_prints_and_saves(tmp_path, store, monkeypatch, capsys):
+    path = tmp_path / "fit.json"
+    for extra in ((), ("--json",)):
+        arguments = ["calibrate", store.path, "--levels", 4, "--split", "all", "--save", path]
+        monkeypatch.setattr("sys.argv", ["lob-data", *map(str, arguments), *extra])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        assert not stop.value.code
+    out = capsys.readouterr().out
+    assert "market orders" in out
+    assert load_calibration(path).num_levels == 4
+
+
+def test_calibrate__options_out_of_range_are_refused(tmp_path, store):
+    with pytest.raises(OptionError, match="num_levels is 0"):
+        calibrate(store, num_levels=0)
+    with pytest.raises(OptionError, match="ticker is 'NONE'; the store holds SYNTH"):
+        calibrate(store, ticker="NONE")
+    (tmp_path / "bad.json").write_text("{}")
+    with pytest.raises(LobDataError, match="is no calibration"):
+        load_calibration(tmp_path / "bad.json")
+
+
+def test_calibrate__too_little_data_says_so(tmp_path, venue):
+    venue.submit(1, 9_998, 10)
+    venue.submit(1, 9_998, 20)
+    write_pair(tmp_path / "raw", *venue.rows(3))
+    prepare(tmp_path / "raw", tmp_path / "store", PrepareOptions(verify=False))
+    with pytest.raises(StoreError, match="too little order flow"):
+        calibrate(tmp_path / "store", split=None)
