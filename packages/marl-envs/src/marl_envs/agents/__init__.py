@@ -1,0 +1,1 @@
+"""Kinds of agent: what they can do, see and are paid for."""

@@ -1,0 +1,36 @@
+"""Levels of the book as features, read off the sorted sides without a sort."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from lob_core.types import BookState
+from lob_core.views import level_2
+
+from marl_envs.agents.base import symlog
+from marl_envs.types import MarketState
+
+Array = jax.Array
+
+
+def level_names(num_levels: int) -> tuple[str, ...]:
+    """Names of the entries of `level_features`."""
+    return tuple(
+        f"{side}_{what}_{level}"
+        for side in ("bid", "ask")
+        for what in ("distance", "log_size")
+        for level in range(1, num_levels + 1)
+    )
+
+
+def level_features(book: BookState, market: MarketState, num_levels: int) -> Array:
+    """Distance from the mid in ticks (symlog, 0 where a level is missing) and ln(1 + size).
+
+    Returns:
+        `[4 L]` float32, in the order of `level_names`.
+    """
+    parts = []
+    for levels, sign in zip(level_2(book, num_levels), (-1, 1), strict=True):
+        distance = sign * (2 * levels.price - market.mid_half_ticks) / 2
+        parts += [jnp.where(levels.size > 0, symlog(distance), 0.0), jnp.log1p(levels.size)]
+    return jnp.concatenate(parts).astype(jnp.float32)

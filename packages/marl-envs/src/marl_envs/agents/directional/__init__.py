@@ -1,0 +1,1 @@
+"""Directional traders: take a position and carry it."""

@@ -1,0 +1,1 @@
+"""Execution agents: buy or sell a given size within the episode."""

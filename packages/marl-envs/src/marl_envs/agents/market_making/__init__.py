@@ -1,0 +1,1 @@
+"""Market makers: quote both sides, earn the spread, carry inventory."""

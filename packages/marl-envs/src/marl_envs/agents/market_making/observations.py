@@ -1,0 +1,105 @@
+"""Observations of market makers."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from lob_core.types import BookState
+
+from marl_envs.agents.base import Observation, symlog
+from marl_envs.agents.book_features import level_features, level_names
+from marl_envs.agents.features import Features, market_features, own_orders, position, stack
+from marl_envs.types import AgentState, MarketState
+
+Array = jax.Array
+
+_OWN = (
+    "inventory",
+    "cash",
+    "worth",
+    "time_left",
+    "own_bid_distance",
+    "own_ask_distance",
+    "own_bid_size",
+    "own_ask_size",
+    "own_bid_queue",
+    "own_ask_queue",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Basic(Observation):
+    """The agent's own state and the spread.
+
+    Attributes:
+        fixed_quant_value: shares that count as one unit of inventory.
+    """
+
+    fixed_quant_value: int = 10
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Own state, then the spread."""
+        return (*_OWN, "spread")
+
+    def _own(self, agent: AgentState, market: MarketState) -> Features:
+        return {**position(agent, market, self.fixed_quant_value), **own_orders(agent)}
+
+    def observe(self, agent: AgentState, market: MarketState, book: BookState) -> Array:
+        """`[F]` float32, one entry for each of `names`."""
+        spread = symlog(market.best_ask - market.best_bid)
+        return stack({**self._own(agent, market), "spread": spread})
+
+
+@dataclasses.dataclass(frozen=True)
+class Engineered(Basic):
+    """The agent's own state and eight features of the market."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Own state, then the market."""
+        return (
+            *_OWN,
+            "mid_return",
+            "spread",
+            "bid_size",
+            "ask_size",
+            "imbalance",
+            "microprice",
+            "signed_volume",
+            "volatility",
+        )
+
+    def observe(self, agent: AgentState, market: MarketState, book: BookState) -> Array:
+        """`[F]` float32, one entry for each of `names`."""
+        return stack({**self._own(agent, market), **market_features(market)})
+
+
+@dataclasses.dataclass(frozen=True)
+class Book(Basic):
+    """What `Basic` shows, then the best levels of both sides.
+
+    Attributes:
+        num_levels: levels a side, >= 1.
+
+    Raises:
+        ValueError: if `num_levels < 1`.
+    """
+
+    num_levels: int = 5
+
+    def __post_init__(self) -> None:
+        if self.num_levels < 1:
+            raise ValueError(f"num_levels is {self.num_levels}; it must be >= 1")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Own state and spread, then bid distances, bid sizes, ask distances, ask sizes."""
+        return (*super().names, *level_names(self.num_levels))
+
+    def observe(self, agent: AgentState, market: MarketState, book: BookState) -> Array:
+        """`[F]` float32, one entry for each of `names`."""
+        levels = level_features(book, market, self.num_levels)
+        return jnp.concatenate([super().observe(agent, market, book), levels])

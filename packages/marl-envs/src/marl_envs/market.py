@@ -1,0 +1,302 @@
+"""The shared world: background order flow and the orders of all agents, one engine call a step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from lob_core import process_messages
+from lob_core.flow import FlowModel, ZeroIntelligence
+from lob_core.replay import ReplayWindows
+from lob_core.types import FIRST_AGENT_ORDER_ID, BookState
+
+from marl_envs import accounts, results
+from marl_envs.agents.kinds import AgentType, build_agent
+from marl_envs.background import flow_background, replay_background
+from marl_envs.base import AgentGroup, ByType, MultiAgentEnv
+from marl_envs.batching import compute_if_any
+from marl_envs.calibration import calibrate
+from marl_envs.netting import Requests, net_orders, no_orders
+from marl_envs.sequencing import append, random_order, sequence_requests
+from marl_envs.spaces import Discrete
+from marl_envs.types import (
+    Account,
+    AgentState,
+    EnvConfig,
+    EnvParams,
+    EnvState,
+    MarketState,
+    OwnOrders,
+)
+from marl_envs.views import agent_after, market_after, mean_mid
+
+Array = jax.Array
+
+
+class MarketEnv(MultiAgentEnv[EnvParams, EnvState]):
+    """A limit order book market with any number of agent types.
+
+    In a step every agent's wanted orders become messages (cancels, then new orders); agents act in
+    random order, then the background; one engine call carries it all out.
+
+    The flow of random numbers does not depend on what agents do or on their action schemes: with
+    equal keys, windows, tasks and background draws are equal.
+
+    Args:
+        config: shapes and rules.
+
+    Raises:
+        ValueError: if an agent's specification is wrong, or an episode could run out of order ids.
+
+    Example:
+        >>> import jax
+        >>> from marl_envs import EnvConfig, MarketEnv
+        >>> env = MarketEnv(EnvConfig(num_steps=8, messages_per_step=10, num_slots=32))
+        >>> params = env.make_params(num_openings=4)
+        >>> obs, state = env.reset(jax.random.key(0), params)
+        >>> sorted(obs)
+        ['execution', 'market_maker']
+    """
+
+    def __init__(self, config: EnvConfig) -> None:
+        self.config = config
+        self.types: tuple[AgentType, ...] = tuple(build_agent(spec) for spec in config.agents)
+        ids = max(t.action.num_orders for t in self.types) * config.num_agents * config.num_steps
+        if ids >= FIRST_AGENT_ORDER_ID:
+            raise ValueError(
+                f"an episode could use {ids} order ids; at most {FIRST_AGENT_ORDER_ID - 1} fit"
+            )
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.types, self.config))
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            type(self) is type(other)
+            and isinstance(other, MarketEnv)
+            and (self.types, self.config) == (other.types, other.config)
+        )
+
+    @property
+    def groups(self) -> dict[str, AgentGroup]:
+        """The agent types, by name."""
+        return {
+            t.name: AgentGroup(
+                name=t.name,
+                kind=t.kind,
+                num_agents=t.num_agents,
+                observation_space=t.observation.space,
+                action_space=t.action.space,
+                observation_names=t.observation.names,
+            )
+            for t in self.types
+        }
+
+    def make_params(
+        self,
+        background: ReplayWindows | FlowModel[Any, Any] | None = None,
+        *,
+        flow_params: Any = None,
+        key: Array | None = None,
+        num_openings: int = 256,
+    ) -> EnvParams:
+        """Data and numbers of the market, made once; not to be jitted.
+
+        Args:
+            background: windows to replay, or a flow model; None takes zero intelligence.
+            flow_params: parameters of a flow model; None takes its own.
+            key: draws the openings of a flow model, and calibration runs; None takes a fixed one.
+            num_openings: opening books drawn from a flow model.
+
+        Returns:
+            The params. `calibration` is measured if an action scheme needs it.
+
+        Raises:
+            ValueError: if the background does not fit the config.
+        """
+        key_open, key_calibrate = jax.random.split(jax.random.key(0) if key is None else key)
+        if isinstance(background, ReplayWindows):
+            if flow_params is not None:
+                raise ValueError("flow_params is given, but the background is a replay")
+            made: Any = replay_background(background, self.config)
+        else:
+            model = ZeroIntelligence() if background is None else background
+            flow_params = model.default_params() if flow_params is None else flow_params
+            made = flow_background(model, flow_params, self.config, key_open, num_openings)
+        needs_calibration = any(t.action.uses_calibration for t in self.types)
+        calibration = calibrate(made, self.config, key_calibrate) if needs_calibration else None
+        return EnvParams(background=made, calibration=calibration)
+
+    def reset_env(self, key: Array, params: EnvParams) -> tuple[ByType, EnvState]:
+        """Starts an episode: gathers a random opening and draws the tasks."""
+        key_opening, key_tasks = jax.random.split(key)
+        index = Discrete(params.background.num_openings).sample(key_opening)
+        book, market, background = params.background.opening(index)
+        agents, first_id = {}, 1
+        for position, t in enumerate(self.types):
+            key_task = jax.random.fold_in(key_tasks, position)
+            agents[t.name] = _new_agents(t, key_task, first_id, market)
+            first_id += t.num_agents
+        state = EnvState(
+            book=book,
+            background=background,
+            market=market,
+            reference_price=market.mid_open_half_ticks // 2,
+            rest=accounts.empty_accounts(),
+            agents=agents,
+        )
+        return self._observe(state), state
+
+    def step_env(
+        self, key: Array, state: EnvState, action: ByType, params: EnvParams
+    ) -> tuple[ByType, EnvState, ByType, ByType, ByType, dict[str, Any]]:
+        """One step without auto-reset; see `MultiAgentEnv.step_env`."""
+        key_order, key_flow = jax.random.split(key)
+        market_before, reference = state.market, state.reference_price
+        requests, tables = self._requests(state, action, params)
+        order = random_order(key_order, self.config.num_agents)
+        sent = sequence_requests(requests, order, market_before.time_s, market_before.time_ns)
+        flow, background, time = params.background.messages(
+            key_flow, state.book, state.background, market_before
+        )
+        messages = append(sent, flow)
+        book, outcome = process_messages(
+            state.book, messages, config=self.config.book, backend=self.config.backend
+        )
+        fills = outcome.fills
+        flows = accounts.flows_of(fills, reference)
+        market = market_after(market_before, book, messages, outcome, time)
+        last_mid = (market.mid_half_ticks - 2 * reference) / 2
+        mid_mean = mean_mid(messages, outcome, reference, last_mid)
+        is_last = market.steps_left <= 0
+
+        agents: dict[str, AgentState] = {}
+        reward, terminated, truncated, active = {}, {}, {}, {}
+        info_agents, info_episode = {}, {}
+        for t, table in zip(self.types, tables, strict=True):
+            before = state.agents[t.name]
+            flow_of_type = jax.tree.map(lambda leaf, ids=before.agent_id: leaf[ids], flows)
+            account = accounts.add(before.account, flow_of_type)
+            next_id = before.next_order_id + t.action.num_orders * self.config.num_agents
+            after = jax.vmap(agent_after, (0, 0, 0, 0, None))(before, table, account, next_id, book)
+            closing = _close(t, after, market, book, reference, is_last)
+            result = results.step_results(
+                before, after, market_before, market, fills, closing, mid_mean, reference, is_last
+            )
+            after, paid = self._pay(t, before, after, result)
+            agents[t.name] = after
+            reward[t.name] = paid
+            active[t.name] = before.is_active
+            closes = t.closing.is_terminal
+            terminated[t.name] = ~after.is_active | (is_last & closes)
+            truncated[t.name] = (is_last & (not closes)) & after.is_active
+            info_agents[t.name] = results.agent_info(result, after, fills)
+            info_episode[t.name] = results.episode_result(t, after, market, closing, reference)
+
+        state = state.replace(
+            book=book,
+            background=background,
+            market=market,
+            rest=accounts.add(state.rest, jax.tree.map(lambda leaf: leaf[0], flows)),
+            agents=agents,
+        )
+        info = {
+            "active": active,
+            "market": results.market_info(market),
+            "agents": info_agents,
+            "episode": {"done": is_last, **info_episode},
+            "counters": results.counters_info(state),
+        }
+        return self._observe(state), state, reward, terminated, truncated, info
+
+    def _requests(
+        self, state: EnvState, action: ByType, params: EnvParams
+    ) -> tuple[list[Requests], list[OwnOrders]]:
+        """Messages `[A, R]` and order tables of each type."""
+        requests, tables = [], []
+        for t in self.types:
+            agents = state.agents[t.name]
+            wanted = jax.vmap(t.action.wanted, (0, 0, None, None))(
+                action[t.name], agents, state.market, params.calibration
+            )
+            may_act = agents.is_active & state.market.is_quoted
+            wanted = wanted.replace(size=jnp.where(may_act[:, None], wanted.size, 0))
+            request, table = jax.vmap(net_orders, (0, 0, 0, None))(
+                wanted, agents.orders, agents.next_order_id, self.config.num_agents
+            )
+            requests.append(request)
+            tables.append(table)
+        return requests, tables
+
+    def _pay(
+        self, t: AgentType, before: AgentState, after: AgentState, result: Any
+    ) -> tuple[AgentState, Array]:
+        """The agents of a type after being paid, and what they were paid, `[A]` float32."""
+        axes = jax.tree.map(lambda leaf: 0 if leaf.ndim else None, result)
+        paid, memory = jax.vmap(t.reward.reward, (axes, 0))(result, before.reward_state)
+        paid = jnp.where(before.is_active, paid, 0.0).astype(jnp.float32)
+        is_unfinished = (after.task_side == 0) | (after.remaining > 0)
+        after = after.replace(
+            is_active=before.is_active & is_unfinished,
+            episode_return=before.episode_return + paid,
+            reward_state=memory,
+        )
+        return after, paid
+
+    def _observe(self, state: EnvState) -> ByType:
+        return {
+            t.name: jax.vmap(t.observation.observe, (0, None, None))(
+                state.agents[t.name], state.market, state.book
+            )
+            for t in self.types
+        }
+
+
+def _close(
+    t: AgentType,
+    agents: AgentState,
+    market: MarketState,
+    book: BookState,
+    reference_price: Array,
+    is_last: Array,
+) -> tuple[Array, Array]:
+    """Closing entries of a type: shares and cash, `[A]` int32 each; zero before the last step."""
+    none = jnp.zeros(t.num_agents, jnp.int32)
+    cash = compute_if_any(
+        is_last, jax.vmap(t.closing.cash, (0, None, None, None)), none, agents, market, book,
+        reference_price,
+    )  # fmt: skip
+    return jnp.where(is_last, t.closing.quantity(agents), 0), jnp.where(is_last, cash, 0)
+
+
+def _new_agents(t: AgentType, key: Array, first_id: int, market: MarketState) -> AgentState:
+    """The agents of a type when an episode begins, leaves led by `[A]`."""
+    number = t.num_agents
+    agent_id = jnp.arange(first_id, first_id + number, dtype=jnp.int32)
+    zero = jnp.zeros(number, jnp.int32)
+
+    def repeat(leaf: Any) -> Array:
+        return jnp.broadcast_to(leaf, (number, *jnp.shape(leaf)))
+
+    side, size = t.task.sample(key, number)
+    account: Account = accounts.empty_accounts((number,))
+    return AgentState(
+        agent_id=agent_id,
+        account=account,
+        orders=jax.tree.map(repeat, no_orders(t.action.num_orders)),
+        next_order_id=FIRST_AGENT_ORDER_ID + agent_id - 1,
+        best_bid=repeat(market.best_bid),
+        best_ask=repeat(market.best_ask),
+        bid_quote=zero,
+        ask_quote=zero,
+        bid_quote_size=zero,
+        ask_quote_size=zero,
+        bid_queue=zero,
+        ask_queue=zero,
+        task_side=side,
+        task_size=size,
+        is_active=jnp.ones(number, bool),
+        episode_return=jnp.zeros(number, jnp.float32),
+        reward_state=jax.tree.map(repeat, t.reward.init()),
+    )

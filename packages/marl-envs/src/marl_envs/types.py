@@ -1,0 +1,326 @@
+"""Static configuration, parameters and state of a market with agents.
+
+Axes: `A` agents of a type, `K` orders an agent can want at once, `N` book slots a side. Units:
+prices in ticks, sizes in shares. Cash is counted from `EnvState.reference_price` (see `Account`),
+which keeps int32 exact.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+
+import jax
+from flax import struct
+from lob_core.types import Backend, BookConfig, BookState
+
+if TYPE_CHECKING:
+    from marl_envs.background import Background, BackgroundState
+
+Array = jax.Array
+Scalar: TypeAlias = int | float | str | bool
+
+INT32_MAX: Final = 2**31 - 1
+SLOTS_PER_ORDER: Final = 2
+"""Resting orders kept for one wanted order: the older part, and the part that was added to it."""
+
+
+_T = TypeVar("_T")
+
+
+class Replaceable:
+    """Gives a frozen dataclass the method `replace`, typed."""
+
+    def replace(self: _T, **changes: Any) -> _T:
+        """A copy with the named fields exchanged."""
+        return dataclasses.replace(self, **changes)  # type: ignore[type-var]
+
+
+@dataclasses.dataclass(frozen=True)
+class AgentSpec:
+    """One type of agent in a market: what it does, sees and is paid for.
+
+    Attributes:
+        kind: a registered kind of agent, such as `"market_maker"` or `"execution"`.
+        num_agents: instances of this type, each with its own account, orders and task.
+        action: name of an action scheme of that kind; empty takes the kind's default.
+        observation: name of an observation; empty takes the default.
+        reward: name of a reward; empty takes the default.
+        name: key of this type in every dict; empty takes `kind`. Give two types of the same
+            kind different names.
+        settings: parameters of the pieces above, as a mapping or as pairs, e.g.
+            `{"fixed_quant_value": 5}`. A setting that none of the pieces reads is refused when
+            the environment is built.
+
+    Raises:
+        ValueError: if `num_agents < 1`.
+    """
+
+    kind: str
+    num_agents: int = 1
+    action: str = ""
+    observation: str = ""
+    reward: str = ""
+    name: str = ""
+    settings: Any = ()
+
+    def __post_init__(self) -> None:
+        if self.num_agents < 1:
+            raise ValueError(f"AgentSpec.num_agents is {self.num_agents}; it must be >= 1")
+        items = self.settings.items() if isinstance(self.settings, Mapping) else self.settings
+        object.__setattr__(self, "settings", tuple(sorted((str(k), v) for k, v in items)))
+        if not self.name:
+            object.__setattr__(self, "name", self.kind)
+
+
+@dataclasses.dataclass(frozen=True)
+class EnvConfig:
+    """What fixes the shapes and rules of a market; hashable.
+
+    Attributes:
+        agents: the types of agent; names must differ.
+        num_steps: steps of an episode.
+        messages_per_step: background messages a flow model sends in a step. A replayed
+            background brings its own number and does not read this.
+        num_slots: resting orders that each side of the book can hold.
+        max_trades: trades recorded in a step. Accounts never depend on it; 0 records none.
+        backend: engine backend; None takes the best for the device.
+
+    Raises:
+        ValueError: if a field is out of range or two agent types share a name.
+    """
+
+    agents: tuple[AgentSpec, ...] = (AgentSpec("market_maker"), AgentSpec("execution"))
+    num_steps: int = 64
+    messages_per_step: int = 100
+    num_slots: int = 128
+    max_trades: int = 0
+    backend: Backend | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "agents", tuple(self.agents))
+        for name, least in (("num_steps", 1), ("messages_per_step", 1), ("num_slots", 1)):
+            value = getattr(self, name)
+            if value < least:
+                raise ValueError(f"EnvConfig.{name} is {value}; it must be >= {least}")
+        names = [spec.name for spec in self.agents]
+        if not names:
+            raise ValueError("EnvConfig.agents is empty; a market needs at least one agent type")
+        if len(set(names)) < len(names):
+            raise ValueError(f"EnvConfig.agents has the names {names}; they must differ")
+
+    @property
+    def num_agents(self) -> int:
+        """Agents of all types together."""
+        return sum(spec.num_agents for spec in self.agents)
+
+    @property
+    def book(self) -> BookConfig:
+        """Configuration of the matching engine."""
+        return BookConfig(
+            num_slots=self.num_slots, max_trades=self.max_trades, num_agents=self.num_agents
+        )
+
+
+@struct.dataclass
+class Wanted(Replaceable):
+    """Orders an agent wants to have after this step; everything else it has is cancelled.
+
+    Attributes:
+        side: `[K]` int32, a `Side`.
+        price: `[K]` int32, ticks.
+        size: `[K]` int32, shares; zero marks an unused row.
+        is_immediate: `[K]` bool, immediate-or-cancel rather than good till cancelled.
+    """
+
+    side: Array
+    price: Array
+    size: Array
+    is_immediate: Array
+
+
+@struct.dataclass
+class OwnOrders(Replaceable):
+    """Resting orders of an agent: for each wanted order an older and a younger part.
+
+    Attributes:
+        side: `[K]` int32, a `Side`.
+        price: `[K]` int32, ticks.
+        size: `[K, 2]` int32, shares still resting; zero marks a free slot.
+        order_id: `[K, 2]` int32, older first.
+    """
+
+    side: Array
+    price: Array
+    size: Array
+    order_id: Array
+
+
+@struct.dataclass
+class Account(Replaceable):
+    """What an agent holds and has traded in this episode.
+
+    Cash is counted from the reference price: a share bought at p costs `p - reference_price`.
+    The cash a bank would show is `cash - reference_price * inventory`, and the worth of the
+    account with shares at price r is `cash + inventory * (r - reference_price)`.
+
+    Attributes:
+        cash: int32, ticks times shares, relative to the reference price.
+        inventory: int32, shares; positive is long.
+        bought: int32, shares bought.
+        sold: int32, shares sold.
+        maker_size: int32, shares of those traded as maker.
+    """
+
+    cash: Array
+    inventory: Array
+    bought: Array
+    sold: Array
+    maker_size: Array
+
+
+@struct.dataclass
+class MarketState(Replaceable):
+    """What everyone can know about the market at the end of a step, leaves `[]`.
+
+    Attributes:
+        best_bid: int32, ticks; the last known one while the side is empty, 0 before the first.
+        best_ask: int32, likewise.
+        bid_size: int32, shares at the best bid now; 0 while the side is empty.
+        ask_size: int32, likewise.
+        is_quoted: bool, whether both best quotes have ever been known.
+        mid_open_half_ticks: int32, best bid plus best ask when the episode began.
+        spread_open: int32, ticks, when the episode began.
+        step: int32, steps done.
+        steps_left: int32, steps until the episode ends.
+        time_s: int32, seconds since midnight.
+        time_ns: int32, nanoseconds within the second.
+        volume: int32, shares traded in the last step.
+        signed_volume: float32, moving average of buyer-initiated minus seller-initiated shares.
+        average_volume: float32, moving average of `volume`.
+        variance: float32, moving average of squared mid changes, ticks^2 a step.
+    """
+
+    best_bid: Array
+    best_ask: Array
+    bid_size: Array
+    ask_size: Array
+    is_quoted: Array
+    mid_open_half_ticks: Array
+    spread_open: Array
+    step: Array
+    steps_left: Array
+    time_s: Array
+    time_ns: Array
+    volume: Array
+    signed_volume: Array
+    average_volume: Array
+    variance: Array
+
+    @property
+    def mid_half_ticks(self) -> Array:
+        """Best bid plus best ask: twice the mid, an exact integer."""
+        return self.best_bid + self.best_ask
+
+
+@struct.dataclass
+class AgentState(Replaceable):
+    """State of one agent (leaves as stated), or of all of a type (led by `[A]`).
+
+    Attributes:
+        agent_id: `[]` int32, its number in the engine, from 1.
+        account: cash and inventory.
+        orders: its resting orders.
+        next_order_id: `[]` int32, id of the next order it sends.
+        best_bid: `[]` int32, ticks: best bid of everyone else, the last known one if none.
+        best_ask: `[]` int32, likewise.
+        bid_quote: `[]` int32, ticks: its own best resting bid; 0 if none.
+        ask_quote: `[]` int32, likewise.
+        bid_quote_size: `[]` int32, shares it has at `bid_quote`.
+        ask_quote_size: `[]` int32, likewise.
+        bid_queue: `[]` int32, shares of others that trade before `bid_quote` at its price.
+        ask_queue: `[]` int32, likewise.
+        task_side: `[]` int32, the `Side` of the order to execute; 0 without a task.
+        task_size: `[]` int32, shares to execute; 0 without a task.
+        is_active: `[]` bool, false once its task is done.
+        episode_return: `[]` float32, sum of rewards so far.
+        reward_state: what the reward remembers, a pytree.
+    """
+
+    agent_id: Array
+    account: Account
+    orders: OwnOrders
+    next_order_id: Array
+    best_bid: Array
+    best_ask: Array
+    bid_quote: Array
+    ask_quote: Array
+    bid_quote_size: Array
+    ask_quote_size: Array
+    bid_queue: Array
+    ask_queue: Array
+    task_side: Array
+    task_size: Array
+    is_active: Array
+    episode_return: Array
+    reward_state: Any
+
+    @property
+    def executed(self) -> Array:
+        """Shares of the task done so far; 0 without a task."""
+        done = self.account.bought * (self.task_side > 0) + self.account.sold * (self.task_side < 0)
+        return done.astype(self.task_size.dtype)
+
+    @property
+    def remaining(self) -> Array:
+        """Shares of the task still to do; negative if a race between agents overfilled it."""
+        return self.task_size - self.executed
+
+
+@struct.dataclass
+class Calibration(Replaceable):
+    """Constants of the background that closed-form strategies need.
+
+    Attributes:
+        volatility: `[]` float32, standard deviation of the mid change of one step, ticks.
+        depth_decay: `[]` float32, per tick: trades of a step reach a distance d beyond the mid
+            with probability about `exp(-depth_decay * d)`.
+    """
+
+    volatility: Array
+    depth_decay: Array
+
+
+@struct.dataclass
+class EnvParams(Replaceable):
+    """Data and numbers of a market; a pytree, so it can be vmapped.
+
+    Attributes:
+        background: order flow that belongs to no agent.
+        calibration: constants of that flow; None when no agent asks for them.
+    """
+
+    background: Background
+    calibration: Calibration | None
+
+
+@struct.dataclass
+class EnvState(Replaceable):
+    """State of one market.
+
+    Attributes:
+        book: the limit order book.
+        background: where the background flow stands.
+        market: public facts.
+        reference_price: `[]` int32, ticks; cash is counted from it.
+        rest: account of everyone who is not an agent.
+        agents: state by agent type, leaves led by `[A]`.
+    """
+
+    book: BookState
+    background: BackgroundState
+    market: MarketState
+    reference_price: Array
+    rest: Account
+    agents: dict[str, AgentState]
