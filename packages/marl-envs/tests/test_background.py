@@ -10,7 +10,7 @@ from lob_core.packing import pack_messages, pad_with_noops
 from lob_core.replay import ReplayWindows, step_messages
 from marl_envs import AgentSpec, EnvConfig, MarketEnv
 
-NUM_STEPS, NUM_WINDOWS, LONGEST, SLOTS = 3, 2, 5, 32
+NUM_STEPS, NUM_WINDOWS, LONGEST, SLOTS = 3, 2, 5, 96
 CONFIG = EnvConfig(
     agents=(AgentSpec("market_maker"), AgentSpec("execution", settings={"task": "buy"})),
     num_steps=NUM_STEPS,
@@ -151,7 +151,7 @@ def test_replay__every_window_is_drawn(params):
 def test_make_params__refuses_what_does_not_fit(windows):
     with pytest.raises(ValueError, match="windows have 3 steps"):
         MarketEnv(EnvConfig(num_steps=9, num_slots=SLOTS)).make_params(windows)
-    with pytest.raises(ValueError, match="32 slots"):
+    with pytest.raises(ValueError, match="96 slots"):
         MarketEnv(EnvConfig(num_steps=3, num_slots=64)).make_params(windows)
     with pytest.raises(ValueError, match="flow_params"):
         ENV.make_params(windows, flow_params={})

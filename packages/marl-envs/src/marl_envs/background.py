@@ -56,13 +56,24 @@ class ReplayBackground(Replaceable):
         """Message rows of a step."""
         return int(self.windows.max_messages_per_step)
 
+    @property
+    def num_looks(self) -> int:
+        """1: recorded flow does not look at the book."""
+        return 1
+
     def opening(self, index: Array) -> tuple[BookState, MarketState, ReplayState]:
         """Book, facts and state at the start of window `index`."""
         book, market = _row((self.windows.opening, self.market), index)
         return book, market, ReplayState(window=index)
 
     def messages(
-        self, key: Array, book: BookState, state: ReplayState, market: MarketState
+        self,
+        key: Array,
+        book: BookState,
+        state: ReplayState,
+        market: MarketState,
+        *,
+        is_first: bool,
     ) -> tuple[Message, ReplayState, tuple[Array, Array]]:
         """The messages of the step after `market.step`, and the time after them."""
         messages = step_messages(self.windows, state.window, market.step)
@@ -79,6 +90,9 @@ class ReplayBackground(Replaceable):
 @struct.dataclass
 class FlowBackground(Replaceable):
     """A flow model that answers to the book as it is.
+
+    The model looks at the book again after every `model.refresh_every` messages; what is left
+    over after whole looks belongs to the first one.
 
     Attributes:
         model: the model; static.
@@ -101,16 +115,24 @@ class FlowBackground(Replaceable):
         """`P`, openings to choose from."""
         return int(self.market.step.shape[-1])
 
+    @property
+    def num_looks(self) -> int:
+        """Times that the model looks at the book in a step."""
+        return -(-self.num_messages // self.model.refresh_every)
+
     def opening(self, index: Array) -> tuple[BookState, MarketState, Any]:
         """Book, facts and state of the flow of opening `index`."""
         book, market, state = _row((self.books, self.market, self.states), index)
         return book, market, state
 
     def messages(
-        self, key: Array, book: BookState, state: Any, market: MarketState
+        self, key: Array, book: BookState, state: Any, market: MarketState, *, is_first: bool
     ) -> tuple[Message, Any, tuple[Array, Array]]:
-        """Messages drawn given the book at the start of the step, and the time after them."""
-        messages, state = self.model.sample(key, book, state, self.params, self.num_messages)
+        """Messages of one look, drawn given the book as it is, and the time after them."""
+        size = self.model.refresh_every
+        if is_first:
+            size = self.num_messages - (self.num_looks - 1) * size
+        messages, state = self.model.sample(key, book, state, self.params, size)
         return messages, state, (state.time_s, state.time_ns)
 
 

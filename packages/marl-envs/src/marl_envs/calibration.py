@@ -6,10 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from lob_core import process_messages
 from lob_core.types import BookConfig, BookState, Trades
 
 from marl_envs.background import Background
+from marl_envs.playing import play
 from marl_envs.types import Calibration, EnvConfig, MarketState
 
 Array = jax.Array
@@ -43,10 +43,8 @@ def calibrate(background: Background, config: EnvConfig, key: Array) -> Calibrat
             carry: tuple[BookState, MarketState, Any], key: Array
         ) -> tuple[tuple[BookState, MarketState, Any], tuple[Array, Array, Array]]:
             book, market, state = carry
-            messages, state, _ = background.messages(key, book, state, market)
-            book, outcome = process_messages(
-                book, messages, config=book_config, backend=config.backend
-            )
+            played = play(background, state, key, book, market, book_config, backend=config.backend)
+            book = played.book
             mid_before = market.mid_half_ticks
             bid, ask = book.bids.price[0], book.asks.price[0]
             market = market.replace(
@@ -55,7 +53,8 @@ def calibrate(background: Background, config: EnvConfig, key: Array) -> Calibrat
                 step=market.step + 1,
             )
             change = (market.mid_half_ticks - mid_before) / 2
-            return (book, market, state), (change, *_reach(outcome.trades, mid_before))
+            reach = _reach(played.outcome.trades, mid_before)
+            return (book, market, played.background), (change, *reach)
 
         _, result = jax.lax.scan(step, (book, market, state), jax.random.split(key, num_steps))
         return result

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import jax
 import jax.numpy as jnp
-from lob_core import process_messages
 from lob_core.flow import FlowModel, ZeroIntelligence
 from lob_core.replay import ReplayWindows
 from lob_core.types import FIRST_AGENT_ORDER_ID, BookState
@@ -18,7 +17,8 @@ from marl_envs.base import AgentGroup, ByType, MultiAgentEnv
 from marl_envs.batching import compute_if_any
 from marl_envs.calibration import calibrate
 from marl_envs.netting import Requests, net_orders, no_orders
-from marl_envs.sequencing import append, random_order, sequence_requests
+from marl_envs.playing import play
+from marl_envs.sequencing import random_order, sequence_requests
 from marl_envs.spaces import Discrete
 from marl_envs.types import (
     Account,
@@ -33,12 +33,16 @@ from marl_envs.views import agent_after, market_after, mean_mid
 
 Array = jax.Array
 
+DEFAULT_LOOK: Final = 20
+"""Messages that the default flow model draws from one look at the book."""
+
 
 class MarketEnv(MultiAgentEnv[EnvParams, EnvState]):
     """A limit order book market with any number of agent types.
 
     In a step every agent's wanted orders become messages (cancels, then new orders); agents act in
-    random order, then the background; one engine call carries it all out.
+    random order, then the background. One engine call carries it all out, or several if a flow
+    model looks at the book more than once in a step.
 
     The flow of random numbers does not depend on what agents do or on their action schemes: with
     equal keys, windows, tasks and background draws are equal.
@@ -104,7 +108,9 @@ class MarketEnv(MultiAgentEnv[EnvParams, EnvState]):
         """Data and numbers of the market, made once; not to be jitted.
 
         Args:
-            background: windows to replay, or a flow model; None takes zero intelligence.
+            background: windows to replay, or a flow model, which looks at the book anew after
+                every `refresh_every` messages; None takes zero intelligence with looks of
+                `DEFAULT_LOOK` messages.
             flow_params: parameters of a flow model; None takes its own.
             key: draws the openings of a flow model, and calibration runs; None takes a fixed one.
             num_openings: opening books drawn from a flow model.
@@ -121,7 +127,9 @@ class MarketEnv(MultiAgentEnv[EnvParams, EnvState]):
                 raise ValueError("flow_params is given, but the background is a replay")
             made: Any = replay_background(background, self.config)
         else:
-            model = ZeroIntelligence() if background is None else background
+            model = (
+                ZeroIntelligence(refresh_every=DEFAULT_LOOK) if background is None else background
+            )
             flow_params = model.default_params() if flow_params is None else flow_params
             made = flow_background(model, flow_params, self.config, key_open, num_openings)
         needs_calibration = any(t.action.uses_calibration for t in self.types)
@@ -157,18 +165,21 @@ class MarketEnv(MultiAgentEnv[EnvParams, EnvState]):
         requests, tables = self._requests(state, action, params)
         order = random_order(key_order, self.config.num_agents)
         sent = sequence_requests(requests, order, market_before.time_s, market_before.time_ns)
-        flow, background, time = params.background.messages(
-            key_flow, state.book, state.background, market_before
+        played = play(
+            params.background,
+            state.background,
+            key_flow,
+            state.book,
+            market_before,
+            self.config.book,
+            sent=sent,
+            backend=self.config.backend,
         )
-        messages = append(sent, flow)
-        book, outcome = process_messages(
-            state.book, messages, config=self.config.book, backend=self.config.backend
-        )
-        fills = outcome.fills
+        book, fills = played.book, played.outcome.fills
         flows = accounts.flows_of(fills, reference)
-        market = market_after(market_before, book, messages, outcome, time)
+        market = market_after(market_before, book, played.messages, played.outcome, played.time)
         last_mid = (market.mid_half_ticks - 2 * reference) / 2
-        mid_mean = mean_mid(messages, outcome, reference, last_mid)
+        mid_mean = mean_mid(played.messages, played.outcome, reference, last_mid)
         is_last = market.steps_left <= 0
 
         agents: dict[str, AgentState] = {}
@@ -196,7 +207,7 @@ class MarketEnv(MultiAgentEnv[EnvParams, EnvState]):
 
         state = state.replace(
             book=book,
-            background=background,
+            background=played.background,
             market=market,
             rest=accounts.add(state.rest, jax.tree.map(lambda leaf: leaf[0], flows)),
             agents=agents,

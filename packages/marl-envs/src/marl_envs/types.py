@@ -84,7 +84,6 @@ class EnvConfig:
         messages_per_step: background messages a flow model sends in a step. A replayed
             background brings its own number and does not read this.
         num_slots: resting orders that each side of the book can hold.
-        max_trades: trades recorded in a step. Accounts never depend on it; 0 records none.
         backend: engine backend; None takes the best for the device.
 
     Raises:
@@ -95,7 +94,6 @@ class EnvConfig:
     num_steps: int = 64
     messages_per_step: int = 100
     num_slots: int = 128
-    max_trades: int = 0
     backend: Backend | None = None
 
     def __post_init__(self) -> None:
@@ -117,10 +115,8 @@ class EnvConfig:
 
     @property
     def book(self) -> BookConfig:
-        """Configuration of the matching engine."""
-        return BookConfig(
-            num_slots=self.num_slots, max_trades=self.max_trades, num_agents=self.num_agents
-        )
+        """Configuration of the matching engine; accounts need no list of trades."""
+        return BookConfig(num_slots=self.num_slots, max_trades=0, num_agents=self.num_agents)
 
 
 @struct.dataclass
