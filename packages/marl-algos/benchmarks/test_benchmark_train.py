@@ -1,0 +1,104 @@
+"""Environment steps per second with and without learning; compiling is outside the timed region."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from lob_core.runtime import configure_cpu
+
+configure_cpu()
+
+from marl_algos.conf.load import load_config  # noqa: E402
+from marl_algos.data import make_market  # noqa: E402
+from marl_algos.rollout import step_batch  # noqa: E402
+from marl_algos.train import make_learner  # noqa: E402
+
+SETTINGS = {
+    "default": [],
+    "feed_forward_256x64": ["algo.num_envs=256"],
+    "gru64_256x64": ["algo.num_envs=256", "network=gru"],
+    "gru64_shared_256x64": ["algo.num_envs=256", "network=gru", "network.shared=true"],
+    "gru256_64x128": [
+        "algo.num_steps=128",
+        "network=gru",
+        "network.hidden=[256]",
+        "network.gru_size=256",
+        "network.shared=true",
+    ],
+    "gru256_64x128_1_message": [
+        "algo.num_steps=128",
+        "network=gru",
+        "network.hidden=[256]",
+        "network.gru_size=256",
+        "network.shared=true",
+        "env.messages_per_step=1",
+    ],
+}
+
+
+def prepare(overrides):
+    config = load_config(overrides)
+    market = make_market(config)
+    learner = make_learner(config, market)
+    params = market.params["train"]
+    state = jax.jit(learner.init)(jax.random.key(0), params)
+    return config, market, learner, params, state
+
+
+def describe(benchmark, config, num_steps):
+    rate = num_steps / benchmark.stats.stats.median
+    benchmark.extra_info.update(
+        env_steps_per_second=rate,
+        messages_per_second=rate * config.env.messages_per_step,
+        num_envs=config.algo.num_envs,
+        num_steps=config.algo.num_steps,
+        messages_per_step=config.env.messages_per_step,
+        num_slots=config.env.num_slots or 128,
+        network=config.network.kind,
+        device=jax.devices()[0].device_kind,
+        jax=jax.__version__,
+    )
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_benchmark_ippo_update(benchmark, name):
+    config, _, learner, params, state = prepare(SETTINGS[name])
+    update = jax.jit(learner.update).lower(state, params).compile()
+
+    def run():
+        return jax.block_until_ready(update(state, params))
+
+    _, metrics = run()
+    benchmark.pedantic(run, rounds=5, warmup_rounds=1)
+    describe(benchmark, config, config.algo.num_envs * config.algo.num_steps)
+    assert metrics["finite"]
+    assert metrics["agents"]["execution"]["first_ratio_error"] < 1e-4
+
+
+@pytest.mark.parametrize("num_envs", [64, 256])
+def test_benchmark_environment_only(benchmark, num_envs):
+    config, market, _, params, state = prepare([f"algo.num_envs={num_envs}"])
+    num_steps = config.env.num_steps
+    spaces = {name: group.action_space.n for name, group in market.env.groups.items()}
+
+    @jax.jit
+    def run(env_state, key):
+        def step(now, key):
+            keys = jax.random.split(key, len(spaces) + 1)
+            actions = {
+                name: jax.random.randint(keys[i], (num_envs, 1), 0, n)
+                for i, (name, n) in enumerate(sorted(spaces.items()))
+            }
+            after = step_batch(market.env, keys[-1], now, actions, params)
+            return after.env_state, (jnp.sum(after.info["market"]["volume"]), jnp.sum(after.done))
+
+        return jax.lax.scan(step, env_state, jax.random.split(key, num_steps))
+
+    def play():
+        return jax.block_until_ready(run(state.rollout.env_state, jax.random.key(1)))
+
+    _, (volume, done) = play()
+    benchmark.pedantic(play, rounds=5, warmup_rounds=1)
+    describe(benchmark, config, num_envs * num_steps)
+    assert int(np.sum(done)) == num_envs
+    assert int(np.sum(volume)) > 0

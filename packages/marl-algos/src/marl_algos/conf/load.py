@@ -1,0 +1,178 @@
+"""Composing and checking a configuration, with one clear message for whatever is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar, cast
+
+from hydra import compose, initialize_config_module
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from marl_algos.conf.schema import AlgoSection, Config, NetworkSection
+from marl_algos.settings import NetworkConfig, PPOConfig, TypeConfig
+
+CHOICES: Final = {
+    "algo.name": ("ippo", "mappo"),
+    "data.kind": ("embedded", "synthetic", "lobster"),
+    "device": ("auto", "cpu", "gpu"),
+    "progress": ("auto", "lines", "none"),
+    "evaluation.split": ("test", "validation"),
+    "evaluation.checkpoint": ("last", "best"),
+}
+"""Values that named settings can take."""
+LEAST: Final = {
+    "num_seeds": 1,
+    "algo.num_envs": 1,
+    "algo.num_steps": 1,
+    "algo.total_env_steps": 1,
+    "data.num_openings": 1,
+    "data.num_messages": 1,
+    "evaluation.every": 0,
+    "evaluation.num_episodes": 2,
+    "evaluation.resamples": 1,
+    "checkpoint.every": 1,
+    "checkpoint.keep": 1,
+}
+"""Least values of whole numbers."""
+
+_T = TypeVar("_T")
+
+
+class ConfigError(ValueError):
+    """A configuration cannot be used; the message names the key and what is allowed."""
+
+
+def register() -> None:
+    """Makes the schema known to Hydra; calling it again changes nothing."""
+    ConfigStore.instance().store(name="schema", node=Config)
+
+
+def load_config(overrides: Sequence[str]) -> Config:
+    """The configuration of a command line.
+
+    Args:
+        overrides: Hydra overrides such as `"algo.num_envs=8"` or `"data=lobster"`.
+
+    Raises:
+        ConfigError: if a key is unknown, or a value has the wrong type or is not allowed.
+    """
+    register()
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_module("marl_algos.conf", version_base="1.3"):
+            composed = compose("config", overrides=list(overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_explain(error)) from error
+    return check_config(composed)
+
+
+def check_config(composed: DictConfig) -> Config:
+    """A composed configuration as checked dataclasses.
+
+    Raises:
+        ConfigError: if a value is missing or not allowed.
+    """
+    try:
+        config = cast(Config, OmegaConf.to_object(composed))
+    except OmegaConfBaseException as error:
+        raise ConfigError(_explain(error)) from error
+    for key, allowed in CHOICES.items():
+        value = _lookup(config, key)
+        if value not in allowed:
+            raise ConfigError(f"{key} is {value!r}; allowed: {', '.join(allowed)}")
+    for key, least in LEAST.items():
+        value = _lookup(config, key)
+        if value < least:
+            raise ConfigError(f"{key} is {value}; it must be >= {least}")
+    if not config.env.agents:
+        raise ConfigError("env.agents is empty; a market needs at least one agent type")
+    if config.data.kind == "lobster" and not config.data.path:
+        raise ConfigError("data=lobster needs data.path=FOLDER (LOBSTER files or a prepared store)")
+    type_configs(config)
+    return config
+
+
+def type_configs(config: Config) -> dict[str, TypeConfig]:
+    """Settings of each agent type: the common ones with its own on top.
+
+    Raises:
+        ConfigError: if a value is not allowed.
+    """
+    types = {}
+    for name in config.env.agents:
+        try:
+            types[name] = TypeConfig(
+                _combine(PPOConfig, config.algo, name),
+                _combine(NetworkConfig, config.network, name),
+            )
+        except ValueError as error:
+            raise ConfigError(f"agents {name!r}: {error}") from error
+    return types
+
+
+def differences(old: Any, new: Any, prefix: str = "") -> list[str]:
+    """Lines `key: old value -> new value` for every leaf in which two nested dicts differ."""
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return [] if old == new else [f"{prefix}: {old!r} -> {new!r}"]
+    lines = []
+    for key in sorted(old.keys() | new.keys()):
+        path = f"{prefix}.{key}" if prefix else key
+        lines += differences(old.get(key), new.get(key), path)
+    return lines
+
+
+def _combine(target: type[_T], section: AlgoSection | NetworkSection, name: str) -> _T:
+    """A frozen settings object from a section and its overrides for one agent type."""
+    own = section.agents.get(name)
+    values = {}
+    for item in dataclasses.fields(target):  # type: ignore[arg-type]
+        value = getattr(own, item.name, None)
+        if value is None:
+            value = getattr(section, item.name)
+        values[item.name] = tuple(value) if isinstance(value, list) else value
+    return target(**values)
+
+
+def _lookup(config: Config, key: str) -> Any:
+    value: Any = config
+    for part in key.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def _explain(error: Exception) -> str:
+    """One line about a Hydra or OmegaConf error, with the nearest known key if a key is unknown."""
+    cause = error
+    while isinstance(cause.__cause__, Exception):
+        cause = cause.__cause__
+    text = str(cause)
+    full = re.search(r"full_key: (\S+)", text)
+    key = full.group(1) if full else ""
+    first = text.strip().splitlines()[0].rstrip(".")
+    if re.search(r"(Key '.*' (is )?not in)|(Could not override)", text) and key:
+        known = _known_keys(Config())
+        close = difflib.get_close_matches(key, known, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        return f"unknown configuration key {key!r}{hint}"
+    if key and key not in first:
+        return f"{key}: {first}"
+    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
+    return " ".join(lines)
+
+
+def _known_keys(node: Any, prefix: str = "") -> list[str]:
+    keys = []
+    for item in dataclasses.fields(node):
+        path = f"{prefix}{item.name}"
+        value = getattr(node, item.name)
+        keys.append(path)
+        if dataclasses.is_dataclass(value):
+            keys += _known_keys(value, f"{path}.")
+    return keys

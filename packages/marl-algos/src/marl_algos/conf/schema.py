@@ -1,0 +1,244 @@
+"""Structured configuration: every key that a run accepts, with its type and default.
+
+Learning and network settings are the fields of `marl_algos.settings`, so that they are documented
+and checked in one place.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, get_type_hints
+
+from marl_algos.settings import NetworkConfig, PPOConfig
+
+AGENT_TYPES = ("market_maker", "execution", "directional")
+"""Agent types that can be given their own settings without adding a key."""
+
+
+def _mutable(name: str, source: type, *, optional: bool) -> list[tuple[str, Any, Any]]:
+    """Fields of a frozen dataclass for a structured configuration."""
+    hints = get_type_hints(source)
+    fields: list[tuple[str, Any, Any]] = []
+    for item in dataclasses.fields(source):
+        hint = hints[item.name]
+        if optional:
+            fields.append((item.name, hint | None, field(default=None)))
+        else:
+            fields.append((item.name, hint, field(default=item.default)))
+    return fields
+
+
+PPOOverrides = dataclasses.make_dataclass(
+    "PPOOverrides", _mutable("PPOOverrides", PPOConfig, optional=True)
+)
+"""Settings of one agent type that differ from those of all; null keeps the common one."""
+NetworkOverrides = dataclasses.make_dataclass(
+    "NetworkOverrides", _mutable("NetworkOverrides", NetworkConfig, optional=True)
+)
+"""Architecture of one agent type where it differs; null keeps the common one."""
+_PPOFields = dataclasses.make_dataclass(
+    "_PPOFields", _mutable("_PPOFields", PPOConfig, optional=False)
+)
+_NetworkFields = dataclasses.make_dataclass(
+    "_NetworkFields", _mutable("_NetworkFields", NetworkConfig, optional=False)
+)
+
+
+def _ppo_by_type() -> dict[str, Any]:
+    return {name: PPOOverrides() for name in AGENT_TYPES}
+
+
+def _network_by_type() -> dict[str, Any]:
+    return {name: NetworkOverrides() for name in AGENT_TYPES}
+
+
+@dataclass
+class AlgoSection(_PPOFields):  # type: ignore[valid-type, misc]
+    """The learner; beside these, every field of `marl_algos.settings.PPOConfig`.
+
+    Attributes:
+        name: `"ippo"` or `"mappo"`.
+        num_envs: `B`, parallel environments.
+        num_steps: `T`, steps of a rollout.
+        total_env_steps: environment steps of the run, rounded up to whole updates of `B * T`.
+        agents: settings by agent type that differ.
+    """
+
+    name: str = "ippo"
+    num_envs: int = 64
+    num_steps: int = 64
+    total_env_steps: int = 600_000
+    agents: dict[str, PPOOverrides] = field(  # type: ignore[valid-type]
+        default_factory=_ppo_by_type
+    )
+
+
+@dataclass
+class NetworkSection(_NetworkFields):  # type: ignore[valid-type, misc]
+    """Networks; beside this, every field of `marl_algos.settings.NetworkConfig`.
+
+    Attributes:
+        agents: architecture by agent type where it differs.
+    """
+
+    agents: dict[str, NetworkOverrides] = field(  # type: ignore[valid-type]
+        default_factory=_network_by_type
+    )
+
+
+@dataclass
+class AgentSection:
+    """One agent type of the market; empty names take the default of the kind.
+
+    Attributes:
+        kind: registered kind of agent.
+        num_agents: instances.
+        action: action scheme.
+        observation: observation.
+        reward: reward.
+        settings: parameters of those pieces, e.g. `fixed_quant_value`.
+    """
+
+    kind: str = "market_maker"
+    num_agents: int = 1
+    action: str = ""
+    observation: str = ""
+    reward: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class EnvSection:
+    """The market.
+
+    Attributes:
+        agents: agent types by name.
+        num_steps: steps of an episode.
+        messages_per_step: background messages of a step.
+        num_slots: resting orders that each side of the book holds; null takes 128 for a flow
+            model and what the data needs for a replay.
+    """
+
+    agents: dict[str, AgentSection] = field(default_factory=dict)
+    num_steps: int = 64
+    messages_per_step: int = 100
+    num_slots: int | None = None
+
+
+@dataclass
+class DataSection:
+    """Where the background order flow comes from.
+
+    Attributes:
+        kind: `"embedded"` (a flow model drawn live), `"synthetic"` (LOBSTER files written by the
+            flow model, prepared and replayed) or `"lobster"` (recorded data).
+        path: for `"lobster"`: folder of LOBSTER pairs, or a prepared store.
+        ticker: for `"lobster"`: stock to take where files hold several; null takes all.
+        level: for `"lobster"`: book level of the files to take where there are several.
+        cache: folder in which raw files are prepared once.
+        flow: order-flow model of `"embedded"`: `"zero_intelligence"` or `"hawkes"`.
+        refresh_every: for `"embedded"`: messages that the model draws from one look at the book;
+            1 is exact and slow.
+        seed: seed of what is generated (`"embedded"`: openings; `"synthetic"`: files).
+        num_openings: for `"embedded"`: opening books of a split.
+        num_messages: for `"synthetic"`: messages of the generated day.
+        seconds_per_step: length of a step by the clock; null counts `env.messages_per_step`.
+        stride: distance between the starts of windows, in messages (or in seconds); null takes a
+            quarter of a window for training. Evaluation windows never overlap.
+    """
+
+    kind: str = "embedded"
+    path: str | None = None
+    ticker: str | None = None
+    level: int | None = None
+    cache: str = "prepared"
+    flow: str = "zero_intelligence"
+    refresh_every: int = 20
+    seed: int = 0
+    num_openings: int = 256
+    num_messages: int = 400_000
+    seconds_per_step: float | None = None
+    stride: float | None = None
+
+
+@dataclass
+class EvaluationSection:
+    """Comparison with rule-based policies on held-out episodes.
+
+    Attributes:
+        every: updates between evaluations on the validation split that choose the best
+            checkpoint; 0 evaluates at the end only.
+        num_episodes: episodes of each policy.
+        split: `"test"` or `"validation"`: what the final evaluation plays.
+        checkpoint: `"last"` or `"best"`: which learned policy it plays.
+        sampled: also evaluate the learned policy with sampled actions, as `learned_sampled`.
+        resamples: bootstrap resamples of an interval.
+    """
+
+    every: int = 25
+    num_episodes: int = 256
+    split: str = "test"
+    checkpoint: str = "last"
+    sampled: bool = False
+    resamples: int = 2000
+
+
+@dataclass
+class CheckpointSection:
+    """Saving the state of a run.
+
+    Attributes:
+        every: updates between checkpoints; one is always made after the last update.
+        keep: checkpoints kept beside the best one.
+    """
+
+    every: int = 25
+    keep: int = 2
+
+
+@dataclass
+class RunSection:
+    """The folder of a run.
+
+    Attributes:
+        name: its name; null makes one of algorithm, data, seed and time, and with `resume=true`
+            takes the newest run.
+        root: folder of all runs.
+    """
+
+    name: str | None = None
+    root: str = "runs"
+
+
+@dataclass
+class Config:
+    """A training run.
+
+    Attributes:
+        seed: seed of everything random in learning and evaluation.
+        num_seeds: independent learners trained side by side in one compiled program.
+        device: `"auto"`, `"cpu"` or `"gpu"`.
+        resume: go on from the last checkpoint of the run.
+        progress: `"auto"` (a bar on a terminal, else lines), `"lines"` or `"none"`.
+        run: the folder.
+        algo: the learner.
+        env: the market.
+        data: background order flow.
+        network: networks.
+        evaluation: comparison with rule-based policies.
+        checkpoint: saving.
+    """
+
+    seed: int = 0
+    num_seeds: int = 1
+    device: str = "auto"
+    resume: bool = False
+    progress: str = "auto"
+    run: RunSection = field(default_factory=RunSection)
+    algo: AlgoSection = field(default_factory=AlgoSection)
+    env: EnvSection = field(default_factory=EnvSection)
+    data: DataSection = field(default_factory=DataSection)
+    network: NetworkSection = field(default_factory=NetworkSection)
+    evaluation: EvaluationSection = field(default_factory=EvaluationSection)
+    checkpoint: CheckpointSection = field(default_factory=CheckpointSection)

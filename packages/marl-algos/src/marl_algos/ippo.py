@@ -1,0 +1,441 @@
+"""Independent PPO for any number of agent types, each with its own network and settings.
+
+Agents of a type share one network and are batched; types are looped over in Python, so they may
+differ in observations, actions, architecture and hyper-parameters.
+
+References:
+    Schulman et al. (2017), "Proximal policy optimization algorithms"; de Witt et al. (2020), "Is
+    independent learning all you need in the StarCraft multi-agent challenge?"; Yu et al. (2022),
+    "The surprising effectiveness of PPO in cooperative multi-agent games".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from marl_algos.advantages import RunningMoments, gae, next_values, normalize_advantages
+from marl_algos.losses import clipped_policy_loss, explained_variance, value_loss
+from marl_algos.networks import ActorCritic, Carry, Distribution, initial_carry
+from marl_algos.networks.heads import check_action_space, rescale_value_head
+from marl_algos.rollout import Decision, collect, reset_batch
+from marl_algos.settings import PPOConfig, TypeConfig
+from marl_algos.types import (
+    Environment,
+    Metrics,
+    RolloutState,
+    RunnerState,
+    Trajectory,
+    TypeState,
+    merge_actors,
+    split_by_type,
+)
+
+Array: TypeAlias = jax.Array
+CriticInputs: TypeAlias = Callable[[dict[str, Array]], dict[str, Array]]
+"""Maps (normalized) observations by type `[..., A, F]` to what each type's critic sees."""
+
+OBS_LIMIT: Final = 10.0
+"""Normalized observations are clipped to this many standard deviations."""
+
+
+def own_observation(obs: dict[str, Array]) -> dict[str, Array]:
+    """Every critic sees what its agent sees."""
+    return obs
+
+
+@struct.dataclass
+class Batch:
+    """What a gradient step reads; leaves `[T, N, ...]`, or `[1, T * N, ...]` without recurrence."""
+
+    obs: Array
+    critic_obs: Array
+    is_first: Array
+    action: Array
+    log_prob: Array
+    advantage: Array
+    target: Array
+    active: Array
+
+
+class PPO:
+    """Independent PPO on one environment: pure methods to jit.
+
+    Attributes:
+        env: the environment.
+        types: configuration by agent type.
+        networks: one module by agent type.
+        num_envs: `B`, parallel environments.
+        num_steps: `T`, steps of a rollout.
+        num_updates: updates of the whole run, the horizon of schedules.
+        critic_inputs: what critics see.
+
+    Raises:
+        ValueError: if types and groups differ, a space is not covered, or a batch does not split
+            into equal minibatches.
+    """
+
+    def __init__(
+        self,
+        env: Environment,
+        types: Mapping[str, TypeConfig],
+        *,
+        num_envs: int,
+        num_steps: int,
+        num_updates: int,
+        critic_inputs: CriticInputs = own_observation,
+    ) -> None:
+        if set(types) != set(env.groups):
+            raise ValueError(
+                f"the environment has the agent types {sorted(env.groups)}; "
+                f"settings are given for {sorted(types)}"
+            )
+        for name, value in (
+            ("num_envs", num_envs),
+            ("num_steps", num_steps),
+            ("num_updates", num_updates),
+        ):
+            if value < 1:
+                raise ValueError(f"algo.{name} is {value}; it must be >= 1")
+        self.env = env
+        self.types = dict(types)
+        self.num_envs = num_envs
+        self.num_steps = num_steps
+        self.num_updates = num_updates
+        self.critic_inputs = critic_inputs
+        self.networks = {}
+        for name, config in self.types.items():
+            group = env.groups[name]
+            check_action_space(name, group.action_space)
+            if config.network.shared and critic_inputs is not own_observation:
+                raise ValueError(
+                    f"agents {name!r}: network.shared=true needs a critic that sees what the "
+                    "policy sees"
+                )
+            rows = num_envs * group.num_agents
+            if not config.network.is_recurrent:
+                rows *= num_steps
+            if rows % config.ppo.num_minibatches:
+                raise ValueError(
+                    f"agents {name!r}: {rows} {'actors' if config.network.is_recurrent else 'rows'}"
+                    f" do not split into num_minibatches={config.ppo.num_minibatches}"
+                )
+            self.networks[name] = ActorCritic(group.action_space, config.network)
+
+    # --- start ---------------------------------------------------------------------------------
+
+    def init(self, key: Array, env_params: Any) -> RunnerState:
+        """Fresh networks and environments."""
+        key_env, key_net, key = jax.random.split(key, 3)
+        obs, env_state = reset_batch(self.env, key_env, env_params, self.num_envs)
+        keys = split_by_type(key_net, self.env.groups)
+        critic_obs = self.critic_inputs(obs)
+        agents = {}
+        for name, config in self.types.items():
+            params = self.networks[name].init(
+                keys[name],
+                initial_carry(config.network, obs[name].shape[:-1]),
+                obs[name][None],
+                critic_obs[name][None],
+                jnp.zeros((1, *obs[name].shape[:-1]), bool),
+            )
+            agents[name] = TypeState(
+                params=params,
+                opt_state=optimizer(config.ppo).init(params),
+                value_moments=RunningMoments.create(),
+                obs_moments=RunningMoments.create(obs[name].shape[-1:]),
+            )
+        lead = {name: value.shape[:-1] for name, value in obs.items()}
+        rollout = RolloutState(
+            env_state=env_state,
+            obs=obs,
+            carry=self.initial_carry(self.num_envs),
+            is_first=jnp.ones((self.num_envs,), bool),
+            episode_return={n: jnp.zeros(lead[n]) for n in self.types},
+        )
+        return RunnerState(agents, rollout, key, jnp.zeros((), jnp.int32))
+
+    def initial_carry(self, num_envs: int) -> dict[str, Carry]:
+        """Hidden states `[num_envs, A, H]` by type at the start of an episode."""
+        return {
+            name: initial_carry(config.network, (num_envs, self.env.groups[name].num_agents))
+            for name, config in self.types.items()
+        }
+
+    # --- acting --------------------------------------------------------------------------------
+
+    def normalize_obs(
+        self, agents: dict[str, TypeState], obs: dict[str, Array]
+    ) -> dict[str, Array]:
+        """Observations by type as the networks see them."""
+        return {
+            name: jnp.clip(agents[name].obs_moments.normalize(x), -OBS_LIMIT, OBS_LIMIT)
+            if self.types[name].ppo.normalize_obs
+            else x
+            for name, x in obs.items()
+        }
+
+    def distributions(
+        self,
+        agents: dict[str, TypeState],
+        obs: dict[str, Array],
+        carry: dict[str, Carry],
+        is_first: Array,
+    ) -> dict[str, tuple[Carry, Distribution, Array]]:
+        """Runs all networks for one step.
+
+        Args:
+            agents: what each type has learned.
+            obs: by type `[B, A, F]`.
+            carry: hidden states by type.
+            is_first: `[B]` bool.
+
+        Returns:
+            By type: new hidden states, distribution `[B, A]`, value `[B, A]` in reward units.
+        """
+        obs = self.normalize_obs(agents, obs)
+        critic_obs = self.critic_inputs(obs)
+        outputs = {}
+        for name, network in self.networks.items():
+            reset = jnp.broadcast_to(is_first[:, None], obs[name].shape[:-1])
+            output: Any = network.apply(
+                agents[name].params,
+                carry[name],
+                obs[name][None],
+                critic_obs[name][None],
+                reset[None],
+            )
+            new, distribution, value = output
+            single = jax.tree.map(lambda x: x[0], distribution)
+            outputs[name] = (new, single, agents[name].value_moments.denormalize(value[0]))
+        return outputs
+
+    def act(
+        self,
+        agents: dict[str, TypeState],
+        keys: dict[str, Array],
+        obs: dict[str, Array],
+        carry: dict[str, Carry],
+        is_first: Array,
+    ) -> dict[str, Decision]:
+        """Samples actions of all types."""
+        decisions = {}
+        for name, (new, distribution, value) in self.distributions(
+            agents, obs, carry, is_first
+        ).items():
+            action = distribution.sample(keys[name])
+            decisions[name] = Decision(action, distribution.log_prob(action), value, new)
+        return decisions
+
+    def values(
+        self,
+        agents: dict[str, TypeState],
+        obs: dict[str, Array],
+        carry: dict[str, Carry],
+        is_first: Array,
+    ) -> dict[str, Array]:
+        """Values `[B, A]` by type, in units of the reward."""
+        obs = self.normalize_obs(agents, obs)
+        critic_obs = self.critic_inputs(obs)
+        values = {}
+        for name, network in self.networks.items():
+            reset = jnp.broadcast_to(is_first[:, None], obs[name].shape[:-1])
+            value = network.apply(
+                agents[name].params,
+                carry[name],
+                obs[name][None],
+                critic_obs[name][None],
+                reset[None],
+                method=ActorCritic.value,
+            )
+            values[name] = agents[name].value_moments.denormalize(value[0])
+        return values
+
+    # --- learning ------------------------------------------------------------------------------
+
+    def update(self, state: RunnerState, env_params: Any) -> tuple[RunnerState, Metrics]:
+        """One rollout of `B x T` environment steps, then gradient steps for every type.
+
+        Args:
+            state: where the run stands.
+            env_params: parameters of the environments.
+
+        Returns:
+            The new state, and metrics: `agents` by type, `episode`, `market`, `counters`,
+            `episodes` (how many ended) and `finite` (no parameter or loss is NaN or infinite).
+        """
+        key_rollout, key_learn, key = jax.random.split(state.key, 3)
+        agents = state.agents
+        rollout, trajectories, last_values, metrics = collect(
+            self.env,
+            env_params,
+            lambda keys, obs, carry, first: self.act(agents, keys, obs, carry, first),
+            lambda obs, carry, first: self.values(agents, obs, carry, first),
+            state.rollout,
+            key_rollout,
+            self.num_steps,
+        )
+        raw = {name: trajectory.obs for name, trajectory in trajectories.items()}
+        obs = self.normalize_obs(agents, raw)
+        critic_obs = self.critic_inputs(obs)
+        keys = split_by_type(key_learn, self.env.groups)
+        progress = state.update.astype(jnp.float32) / self.num_updates
+        learned, finite = {}, jnp.ones((), bool)
+        for name, trajectory in trajectories.items():
+            learned[name], numbers = self._learn(
+                name,
+                agents[name],
+                dataclasses.replace(trajectory, obs=obs[name]),
+                critic_obs[name],
+                state.rollout.carry[name],
+                last_values[name],
+                keys[name],
+                progress,
+            )
+            moments = agents[name].obs_moments.update(
+                raw[name].reshape(-1, raw[name].shape[-1]),
+                trajectory.active.reshape(-1),
+                1.0 - 1.0 / (2.0 + state.update.astype(jnp.float32)),
+            )
+            learned[name] = dataclasses.replace(learned[name], obs_moments=moments)
+            metrics["agents"][name] |= numbers
+            finite &= jnp.isfinite(numbers["loss"]) & _is_finite(learned[name].params)
+        metrics["finite"] = finite
+        return RunnerState(learned, rollout, key, state.update + 1), metrics
+
+    def _learn(
+        self,
+        name: str,
+        agent: TypeState,
+        trajectory: Trajectory,
+        critic_obs: Array,
+        carry: Carry,
+        last_value: Array,
+        key: Array,
+        progress: Array,
+    ) -> tuple[TypeState, Metrics]:
+        """Gradient steps of one type on its trajectory (observations already normalized)."""
+        config = self.types[name]
+        ppo = config.ppo
+        following = next_values(
+            trajectory.value, last_value, trajectory.final_value, trajectory.cut
+        )
+        advantages = gae(
+            trajectory.reward,
+            trajectory.value,
+            following,
+            trajectory.terminated,
+            trajectory.cut,
+            discount=ppo.discount,
+            gae_lambda=ppo.gae_lambda,
+        )
+        targets = trajectory.value + advantages
+        active = trajectory.active
+        moments = agent.value_moments.update(
+            targets.reshape(-1), active.reshape(-1), ppo.value_norm_decay
+        )
+        params = rescale_value_head(agent.params, agent.value_moments, moments)
+        batch = Batch(
+            obs=trajectory.obs,
+            critic_obs=critic_obs,
+            is_first=trajectory.is_first,
+            action=trajectory.action,
+            log_prob=trajectory.log_prob,
+            advantage=normalize_advantages(advantages, active),
+            target=moments.normalize(targets),
+            active=active,
+        )
+        batch = merge_actors(batch, axis=1)
+        if not config.network.is_recurrent:
+            batch = jax.tree.map(lambda x: x.reshape(1, -1, *x.shape[2:]), batch)
+        params, opt_state, losses = self._epochs(
+            name, params, agent.opt_state, batch, merge_actors(carry, axis=0), key, progress
+        )
+        numbers = {k: jnp.mean(v) for k, v in losses.items() if k != "ratio_error"}
+        numbers |= {
+            "first_ratio_error": losses["ratio_error"][0, 0],
+            "explained_variance": explained_variance(trajectory.value, targets, active),
+            "value_mean": jnp.mean(trajectory.value),
+        }
+        return TypeState(params, opt_state, moments, agent.obs_moments), numbers
+
+    def _epochs(
+        self,
+        name: str,
+        params: Any,
+        opt_state: Any,
+        batch: Batch,
+        carry: Carry,
+        key: Array,
+        progress: Array,
+    ) -> tuple[Any, Any, dict[str, Array]]:
+        """Passes over the batch in shuffled minibatches along the actor axis."""
+        ppo = self.types[name].ppo
+        network = self.networks[name]
+        transform = optimizer(ppo)
+        rate = ppo.learning_rate * _linear(progress, ppo.final_learning_rate)
+        entropy_coef = ppo.entropy_coef * _linear(progress, ppo.final_entropy_coef)
+        num_rows = batch.advantage.shape[1]
+
+        def loss_fn(params: Any, data: tuple[Batch, Carry]) -> tuple[Array, dict[str, Array]]:
+            rows, start = data
+            output: Any = network.apply(params, start, rows.obs, rows.critic_obs, rows.is_first)
+            _, distribution, value = output
+            log_ratio = distribution.log_prob(rows.action) - rows.log_prob
+            policy, numbers = clipped_policy_loss(
+                log_ratio, rows.advantage, rows.active, ppo.clip_eps
+            )
+            critic = value_loss(value, rows.target, rows.active, ppo.huber_delta)
+            entropy = jnp.sum(distribution.entropy() * rows.active) / jnp.maximum(
+                jnp.sum(rows.active), 1.0
+            )
+            loss = policy + ppo.value_coef * critic - entropy_coef * entropy
+            numbers |= {
+                "loss": loss,
+                "policy_loss": policy,
+                "value_loss": critic,
+                "entropy": entropy,
+            }
+            return loss, numbers
+
+        def minibatch(now: tuple[Any, Any], data: tuple[Batch, Carry]) -> tuple[Any, Any]:
+            params, opt_state = now
+            (_, numbers), grads = jax.value_and_grad(loss_fn, has_aux=True)(params, data)
+            numbers["grad_norm"] = optax.tree.norm(grads)
+            directions, opt_state = transform.update(grads, opt_state, params)
+            params = jax.tree.map(lambda p, d: p - rate * d, params, directions)
+            return (params, opt_state), numbers
+
+        def epoch(now: tuple[Any, Any], key: Array) -> tuple[Any, Any]:
+            order = jax.random.permutation(key, num_rows).reshape(ppo.num_minibatches, -1)
+            rows = jax.tree.map(lambda x: jnp.swapaxes(x[:, order], 0, 1), batch)
+            starts = jax.tree.map(lambda x: x[order], carry)
+            return jax.lax.scan(minibatch, now, (rows, starts))
+
+        (params, opt_state), losses = jax.lax.scan(
+            epoch, (params, opt_state), jax.random.split(key, ppo.num_epochs)
+        )
+        return params, opt_state, losses
+
+
+def optimizer(config: PPOConfig) -> optax.GradientTransformation:
+    """Clipped Adam directions; the learning rate is applied by the caller, as it changes."""
+    return optax.chain(
+        optax.clip_by_global_norm(config.max_grad_norm), optax.scale_by_adam(eps=1e-5)
+    )
+
+
+def _linear(progress: Array, final: float) -> Array:
+    """Falls (or rises) from 1 at progress 0 to `final` at progress 1."""
+    return 1.0 + (final - 1.0) * progress
+
+
+def _is_finite(tree: Any) -> Array:
+    """`[]` bool: no leaf holds a NaN or an infinity."""
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(tree)]))

@@ -1,0 +1,95 @@
+"""Feature extractors: a feed-forward stack and a gated recurrent unit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+Array: TypeAlias = jax.Array
+
+HIDDEN_GAIN: Final = math.sqrt(2.0)
+"""Gain of the orthogonal initialization of hidden layers."""
+_FUNCTIONS: Final[dict[str, Callable[[Array], Array]]] = {
+    "tanh": jnp.tanh,
+    "relu": jax.nn.relu,
+    "silu": jax.nn.silu,
+}
+
+
+class FeedForward(nn.Module):
+    """Dense layers, each followed by the activation.
+
+    Attributes:
+        sizes: width of each layer.
+        activation: one of `marl_algos.settings.ACTIVATIONS`.
+    """
+
+    sizes: tuple[int, ...]
+    activation: str = "tanh"
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Features `[..., sizes[-1]]` of inputs `[..., F]`."""
+        for size in self.sizes:
+            x = nn.Dense(size, kernel_init=nn.initializers.orthogonal(HIDDEN_GAIN))(x)
+            x = _FUNCTIONS[self.activation](x)
+        return x
+
+
+class GRU(nn.Module):
+    """A gated recurrent unit over time that starts afresh at the beginning of an episode.
+
+    The input projections of all steps are one matrix product; only the hidden-to-hidden part
+    runs step by step.
+
+    Attributes:
+        features: `H`, size of the hidden state.
+
+    References:
+        Cho et al. (2014), "Learning phrase representations using RNN encoder-decoder", in the
+        variant whose reset gate acts after the hidden-to-hidden product (as cuDNN's and flax's).
+    """
+
+    features: int
+
+    @nn.compact
+    def __call__(self, carry: Array, x: Array, reset: Array) -> tuple[Array, Array]:
+        """Hidden states of a stretch of time.
+
+        Args:
+            carry: `[..., H]`, hidden state before the first step.
+            x: `[T, ..., F]`, inputs.
+            reset: `[T, ...]` bool, whether step t is the first of an episode, that is the done
+                flag **before** step t; the hidden state is zeroed there.
+
+        Returns:
+            The hidden state after the last step `[..., H]`, and that of every step `[T, ..., H]`.
+        """
+        size = self.features
+        inputs = nn.Dense(3 * size, kernel_init=nn.initializers.orthogonal(), name="input")(x)
+        kernel = self.param("hidden_kernel", _orthogonal_blocks, (size, 3 * size))
+        bias = self.param("hidden_bias", nn.initializers.zeros, (size,))
+
+        def step(h: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
+            from_input, is_first = now
+            h = jnp.where(is_first[..., None], 0.0, h)
+            from_hidden = h @ kernel
+            r = jax.nn.sigmoid(from_input[..., :size] + from_hidden[..., :size])
+            z = jax.nn.sigmoid(from_input[..., size : 2 * size] + from_hidden[..., size : 2 * size])
+            n = jnp.tanh(from_input[..., 2 * size :] + r * (from_hidden[..., 2 * size :] + bias))
+            h = (1.0 - z) * n + z * h
+            return h, h
+
+        return jax.lax.scan(step, carry, (inputs, reset))
+
+
+def _orthogonal_blocks(key: Array, shape: tuple[int, int]) -> Array:
+    """Three orthogonal square matrices side by side, one for each gate."""
+    initializer = nn.initializers.orthogonal()
+    keys = jax.random.split(key, 3)
+    return jnp.concatenate([initializer(k, (shape[0], shape[0])) for k in keys], axis=1)

@@ -1,0 +1,17 @@
+"""Tests compile many small programs: XLA is told not to spend time on optimizing them."""
+
+import os
+
+import pytest
+from lob_core.runtime import configure_cpu
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
+configure_cpu()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that hangs ends with a traceback of every thread."""
+    for item in items:
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(240))

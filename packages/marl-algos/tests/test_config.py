@@ -1,0 +1,54 @@
+"""Configurations: what is composed, and one clear message for each mistake."""
+
+import pytest
+from marl_algos.conf.load import ConfigError, differences, load_config, type_configs
+
+
+def test_default__has_a_maker_and_an_execution_agent():
+    config = load_config([])
+    assert sorted(config.env.agents) == ["execution", "market_maker"]
+    assert config.env.agents["market_maker"].action == "fixed_quants"
+    assert config.data.kind == "embedded"
+
+
+def test_override__of_one_type_leaves_the_others_alone():
+    overrides = ["network=gru", "algo.agents.market_maker.learning_rate=0.02"]
+    overrides += ["network.agents.execution.hidden=[7]"]
+    types = type_configs(load_config(overrides))
+    assert types["market_maker"].ppo.learning_rate == 0.02
+    assert types["execution"].ppo.learning_rate == load_config([]).algo.learning_rate
+    assert types["market_maker"].network.hidden == (64,)
+    assert types["execution"].network.hidden == (7,)
+    assert types["execution"].network.kind == "gru"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("algo.num_env=3", r"unknown configuration key 'algo.num_env'; did you mean algo.num_envs"),
+        ("nonsense=1", "unknown configuration key 'nonsense'"),
+        ("algo.num_envs=many", r"algo.num_envs.*many"),
+        ("algo.num_envs=0", r"algo.num_envs is 0; it must be >= 1"),
+        ("algo=alphazero", r"alphazero.*ippo mappo"),
+        ("algo.name=dqn", r"algo.name is 'dqn'; allowed: ippo, mappo"),
+        ("algo.clip_eps=-1", r"algo.clip_eps is -1.0; it must be > 0"),
+        ("algo.discount=2", r"algo.discount is 2.0"),
+        ("algo.agents.execution.gae_lambda=3", r"'execution': algo.gae_lambda is 3.0"),
+        ("network.kind=s5", r"network.kind is 's5'; allowed: feed_forward, gru"),
+        ("device=tpu", r"device is 'tpu'; allowed: auto, cpu, gpu"),
+        ("data=lobster", r"data=lobster needs data.path"),
+        ("evaluation.split=train", r"evaluation.split is 'train'"),
+        ("algo.num_envs", r"EQUAL"),
+    ],
+)
+def test_mistake__is_named_in_one_line(override, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_config([override])
+    assert "\n" not in str(caught.value)
+
+
+def test_differences__names_every_leaf_that_differs():
+    old = {"a": {"b": 1, "c": 2}, "d": 3}
+    new = {"a": {"b": 1, "c": 5}, "e": 4}
+    assert differences(old, new) == ["a.c: 2 -> 5", "d: 3 -> None", "e: None -> 4"]
+    assert differences(old, old) == []

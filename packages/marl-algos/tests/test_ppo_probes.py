@@ -1,0 +1,121 @@
+"""Each probe isolates one part of PPO; expected values are closed forms."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+from marl_algos import testing
+from marl_algos.ippo import PPO
+from marl_algos.mappo import make_mappo
+from marl_algos.settings import NetworkConfig, PPOConfig, TypeConfig
+
+DISCOUNT = 0.9
+SMALL = NetworkConfig(hidden=(16,))
+RECURRENT = NetworkConfig(kind="gru", hidden=(16,), gru_size=16)
+SETTINGS = PPOConfig(
+    learning_rate=1e-2, discount=DISCOUNT, num_minibatches=2, max_grad_norm=10.0, entropy_coef=0.0
+)
+
+
+def train(env, network=SMALL, *, make=PPO, num_steps=8, num_updates=40):
+    types = {name: TypeConfig(SETTINGS, network) for name in env.groups}
+    ppo = make(env, types, num_envs=16, num_steps=num_steps, num_updates=num_updates)
+
+    @jax.jit
+    def run(key):
+        return jax.lax.scan(
+            lambda state, _: ppo.update(state, None), ppo.init(key, None), length=num_updates
+        )
+
+    state, metrics = run(jax.random.key(0))
+    assert bool(jnp.all(metrics["finite"]))
+    return ppo, state, metrics
+
+
+def outputs(ppo, state, obs, name="agent"):
+    """Value and greedy action of one type for observations [A, F] at the start of an episode."""
+    obs = {k: jnp.asarray(v, jnp.float32)[None] for k, v in obs.items()}
+    is_first = jnp.ones((1,), bool)
+
+    @jax.jit
+    def run(agents):
+        outputs = ppo.distributions(agents, obs, ppo.initial_carry(1), is_first)
+        _, distribution, value = outputs[name]
+        return value[0], distribution.mode()[0]
+
+    return run(state.agents)
+
+
+def test_probe__constant_reward_has_value_one():
+    ppo, state, _ = train(testing.ConstantReward())
+    value, _ = outputs(ppo, state, {"agent": [[0.0], [0.0]]})
+    assert value == pytest.approx([1.0, 1.0], abs=0.1)
+
+
+def test_probe__value_follows_the_observation():
+    ppo, state, metrics = train(testing.RewardIsObservation())
+    value, _ = outputs(ppo, state, {"agent": [[1.0], [-1.0]]})
+    assert value == pytest.approx([1.0, -1.0], abs=0.1)
+    assert metrics["agents"]["agent"]["explained_variance"][-1] > 0.95
+
+
+def test_probe__value_of_a_delayed_reward_is_discounted():
+    ppo, state, _ = train(testing.DelayedReward())
+    value, _ = outputs(ppo, state, {"agent": [[0.0], [1.0]]})
+    assert value == pytest.approx([DISCOUNT, 1.0], abs=0.1)
+
+
+def test_probe__action_that_pays_is_taken():
+    ppo, state, metrics = train(testing.ActionDecides())
+    _, action = outputs(ppo, state, {"agent": [[0.0], [0.0]]})
+    assert action.tolist() == [1, 1]
+    assert metrics["agents"]["agent"]["episode_return"][-1] > 0.9
+
+
+def test_probe__action_depends_on_the_observation():
+    ppo, state, metrics = train(testing.ObservationTimesAction())
+    _, action = outputs(ppo, state, {"agent": [[1.0], [-1.0]]})
+    assert action.tolist() == [1, 0]
+    assert metrics["agents"]["agent"]["episode_return"][-1] > 0.9
+
+
+def test_probe__truncation_is_bootstrapped_not_terminal():
+    ppo, state, _ = train(testing.EndlessReward(), num_updates=80)
+    value, _ = outputs(ppo, state, {"agent": [[0.0], [0.0]]})
+    assert value == pytest.approx([10.0, 10.0], abs=0.1)
+
+
+def test_probe__pay_after_an_early_finish_is_ignored():
+    ppo, state, metrics = train(testing.EarlyFinish())
+    value, _ = outputs(ppo, state, {"agent": [[1.0], [1.0]]})
+    assert value == pytest.approx([1.0, 1.0], abs=0.1)
+    assert metrics["agents"]["agent"]["episode_return"][-1] == pytest.approx(1.0)
+    assert metrics["agents"]["agent"]["reward_mean"][-1] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("make", [PPO, make_mappo], ids=["ippo", "mappo"])
+def test_probe__types_of_different_width_learn_opposite_actions(make):
+    ppo, state, _ = train(testing.TwoTypes(), make=make)
+    obs = {"left": [[1.0, 0.0]] * 2, "right": [[0.0, 0.0, 1.0]]}
+    value_left, action_left = outputs(ppo, state, obs, "left")
+    value_right, action_right = outputs(ppo, state, obs, "right")
+    assert action_left.tolist() == [1, 1]
+    assert action_right.tolist() == [0]
+    assert value_left == pytest.approx([1.0, 1.0], abs=0.1)
+    assert value_right == pytest.approx([1.0], abs=0.1)
+
+
+def test_probe__memory_is_learned_with_recurrence():
+    _, _, metrics = train(testing.Memory(), RECURRENT, num_updates=80)
+    assert metrics["agents"]["agent"]["episode_return"][-5:].mean() > 0.9
+
+
+def test_probe__memory_is_out_of_reach_without_recurrence():
+    _, _, metrics = train(testing.Memory(), SMALL)
+    assert abs(metrics["agents"]["agent"]["episode_return"][-5:].mean()) < 0.3
+
+
+@pytest.mark.parametrize("network", [SMALL, RECURRENT], ids=["feed_forward", "gru"])
+def test_first_minibatch__ratio_is_one(network):
+    _, _, metrics = train(testing.Memory(), network, num_steps=6, num_updates=5)
+    assert metrics["agents"]["agent"]["first_ratio_error"] == pytest.approx([0.0] * 5, abs=1e-5)
+    assert metrics["agents"]["agent"]["clip_fraction"].max() > 0.0
