@@ -1,0 +1,3 @@
+from lob_core.runtime import configure_cpu
+
+configure_cpu()

@@ -1,0 +1,208 @@
+"""Command line: `lob-analysis report`, `lob-analysis realism` and `lob-analysis compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import polars as pl
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from lob_analysis.compare import Comparison, compare_groups, group_runs
+from lob_analysis.errors import AnalysisError
+from lob_analysis.events import read_events
+from lob_analysis.load import ROOT, find_run, load_run
+from lob_analysis.markup import interval, number
+from lob_analysis.plots import capitalized, people_name
+from lob_analysis.realism import realism_scores
+from lob_analysis.realism_page import render_realism
+from lob_analysis.report import REPORT, render, write_text
+from lob_analysis.results import PolicyResult, measure_of
+from lob_analysis.stats import Estimate
+from lob_analysis.verdicts import headlines, sentences
+
+app = typer.Typer(
+    help="What was learned: reports on training runs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _root() -> None:
+    """What was learned: reports on training runs."""
+
+
+def results_table(agent_type: str, rows: list[PolicyResult]) -> Table:
+    """Results of one agent type for a terminal."""
+    measure = rows[0].measure
+    arrow = {1: "more is better", -1: "less is better", 0: ""}[measure.sign]
+    table = Table(
+        title=f"{capitalized(agent_type)}: {measure.label}, {measure.unit} ({arrow})",
+        title_justify="left",
+        title_style="bold",
+    )
+    table.add_column("policy")
+    table.add_column("mean (95 % interval)", justify="right")
+    table.add_column("learned minus this", justify="right")
+    table.add_column("learned is")
+    styles = {"better": "green", "worse": "red"}
+    for row in rows:
+        table.add_row(
+            people_name(row.policy),
+            _with_interval(row.mean),
+            _with_interval(row.difference) if row.difference else "",
+            row.verdict,
+            style=styles.get(row.verdict),
+        )
+    return table
+
+
+def _with_interval(estimate: Estimate) -> str:
+    return f"{number(estimate.value)} ({interval(estimate)})"
+
+
+@app.command()
+def report(
+    run: Annotated[
+        str | None, typer.Argument(help="Run folder, or a name under ROOT; newest run if omitted.")
+    ] = None,
+    root: Annotated[Path, typer.Option(help="Folder that holds the runs.")] = Path(ROOT),
+    out: Annotated[
+        Path | None, typer.Option(help="File to write; report.html in the run folder if omitted.")
+    ] = None,
+) -> None:
+    """Write one self-contained report.html about a run and print its results."""
+    console = Console()
+    try:
+        loaded = load_run(find_run(run, root))
+        results = headlines(loaded)
+        path = write_text(out or loaded.path / REPORT, render(loaded, results))
+    except AnalysisError as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}")
+    for notice in loaded.notices:
+        console.print(f"[yellow]note:[/] {notice}", highlight=False)
+    for agent_type, rows in results.items():
+        console.print(results_table(agent_type, rows))
+    for line in sentences(results):
+        console.print(line, highlight=False)
+    console.print(f"report: {path}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def realism(
+    real: Annotated[Path, typer.Option(help="Folder with a LOBSTER pair of real data.")],
+    sim: Annotated[Path, typer.Option(help="Folder with a LOBSTER pair of simulated data.")],
+    out: Annotated[Path, typer.Option(help="File to write.")] = Path("realism.html"),
+    level: Annotated[
+        int | None, typer.Option(help="Book levels of the pairs, where there are several.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the resampling.")] = 0,
+) -> None:
+    """Compare simulated with real order flow, beside a real-versus-real floor."""
+    console = Console()
+    try:
+        (real_label, real_events), (sim_label, sim_events) = (
+            _one_day(folder, level) for folder in (real, sim)
+        )
+        title = f"{sim_label} against {real_label}"
+        scores = realism_scores(real_events, sim_events, seed=seed)
+        path = write_text(out, render_realism(real_events, sim_events, scores, title))
+    except AnalysisError as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}")
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column("quantity")
+    for name in ("L1", "floor", "W1", "floor "):
+        table.add_column(name, justify="right")
+    for name in scores["score"].unique(maintain_order=True):
+        rows = scores.filter(pl.col("score") == name)
+        cells = [
+            text
+            for row in rows.iter_rows(named=True)
+            for text in (
+                f"[{'red' if row['told_apart'] else 'green'}]{number(row['value'])}[/]",
+                number(row["floor_high"]),
+            )
+        ]
+        table.add_row(people_name(name), *cells)
+    console.print(table)
+    console.print(f"report: {path}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[str], typer.Argument(help="Run folders, or names under ROOT.")],
+    by: Annotated[
+        str, typer.Option(help="Configuration entry that tells groups of runs apart.")
+    ] = "algo.name",
+    measure: Annotated[
+        str | None, typer.Option(help="Column of the evaluation; the ranking one if omitted.")
+    ] = None,
+    root: Annotated[Path, typer.Option(help="Folder that holds the runs.")] = Path(ROOT),
+) -> None:
+    """Compare groups of runs: interquartile means with intervals over seeds."""
+    console = Console()
+    try:
+        loaded = [load_run(find_run(name, root)) for name in runs]
+        groups = group_runs(loaded, by)
+        found = [
+            compare_groups(groups, agent_type, measure) for agent_type in loaded[0].agent_types
+        ]
+    except AnalysisError as error:
+        fail(str(error))
+    for comparison in found:
+        console.print(comparison_view(comparison, by))
+        for (left, right), chance in comparison.improvement.items():
+            console.print(
+                f"a run of {left} has a better mean than one of {right} with probability "
+                f"{chance.value:.2f} ({chance.low:.2f} to {chance.high:.2f})",
+                highlight=False,
+            )
+
+
+def comparison_view(comparison: Comparison, by: str) -> Table:
+    """Groups of runs on one measure for a terminal."""
+    measure = measure_of(comparison.measure)
+    title = f"{capitalized(comparison.agent_type)}: {measure.label}, {measure.unit}"
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column(by)
+    for name in ("runs", "interquartile mean", "mean", "episodes"):
+        table.add_column(name, justify="right")
+    for group in comparison.groups.values():
+        table.add_row(
+            group.name,
+            str(group.num_runs),
+            _with_interval(group.iqm),
+            _with_interval(group.mean),
+            str(group.iqm.num_samples),
+        )
+    return table
+
+
+def _one_day(folder: Path, level: int | None) -> tuple[str, pl.DataFrame]:
+    days = read_events(folder, level=level)
+    if len(days) > 1:
+        raise AnalysisError(f"{folder}: holds {len(days)} days; name the folder of one of them")
+    return next(iter(days.items()))
+
+
+def fail(message: str) -> NoReturn:
+    """Ends the program with one line on standard error and exit code 2."""
+    typer.echo(f"error: {message}", err=True)
+    raise typer.Exit(2)
+
+
+def main() -> None:
+    """Entry point of `lob-analysis`."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,284 @@
+"""Reads a run folder into tables, and says what is missing instead of guessing it.
+
+Layout, all plain text or Parquet:
+
+- `config.yaml`: the resolved configuration.
+- `meta.json`: schema, status, versions, seed, device, data, times.
+- `metrics.jsonl`: one line per update, with nested groups `agents`, `market` and `counters`.
+- `evaluation.parquet`: a row per policy set, agent type, agent and episode.
+- `evaluation.json`: a summary of it.
+- `episodes.parquet`: a row per step, policy set and agent of one recorded episode.
+
+A root folder holds many runs and the file `latest`, which names the newest.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+import yaml  # type: ignore[import-untyped]
+
+from lob_analysis.errors import RunError
+
+SCHEMA: Final = 1
+"""Version of the run layout that this package reads."""
+
+ROOT: Final = "runs"
+EVALUATION_KEYS: Final = ("policy", "agent_type", "agent", "episode", "seed", "split")
+EPISODE_KEYS: Final = ("policy", "step", "agent_type", "agent", "mid")
+_RUN_FILES: Final = (
+    "meta.json",
+    "config.yaml",
+    "metrics.jsonl",
+    "evaluation.parquet",
+    "evaluation.json",
+    "episodes.parquet",
+)
+_LEARNING_SCHEMA: Final = {
+    "update": pl.Int64,
+    "env_steps": pl.Int64,
+    "seconds": pl.Float64,
+    "group": pl.String,
+    "agent_type": pl.String,
+    "metric": pl.String,
+    "seed": pl.Int64,
+    "value": pl.Float64,
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, read.
+
+    Attributes:
+        path: the folder.
+        config: resolved configuration; empty if missing.
+        meta: facts of the run; empty if missing.
+        learning: long table of `metrics.jsonl`: update, env_steps, seconds, group (`agents`,
+            `market`, `counters` or `run`), agent_type, metric, seed (index where a value is a
+            list over training seeds, else 0), value.
+        evaluation: rows of `evaluation.parquet`; None if there are none.
+        summary: `evaluation.json`; empty if missing.
+        episodes: rows of `episodes.parquet`; None if there are none. `replaced` names the agent
+            type that the policy plays while the others play as learned; empty if it is all.
+        notices: what a reader must know: parts that are missing, damaged or unfinished.
+    """
+
+    path: Path
+    config: dict[str, Any] = field(default_factory=dict)
+    meta: dict[str, Any] = field(default_factory=dict)
+    learning: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_LEARNING_SCHEMA))
+    evaluation: pl.DataFrame | None = None
+    summary: dict[str, Any] = field(default_factory=dict)
+    episodes: pl.DataFrame | None = None
+    notices: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Name of the run: its folder."""
+        return self.path.resolve().name
+
+    @property
+    def status(self) -> str:
+        """`finished`, `running`, `failed`, or `unknown` without `meta.json`."""
+        return str(self.meta.get("status", "unknown"))
+
+    @property
+    def agent_types(self) -> list[str]:
+        """Agent types that appear anywhere, in order of appearance."""
+        found: dict[str, None] = {}
+        for frame in (self.evaluation, self.learning, self.episodes):
+            if frame is not None and "agent_type" in frame.columns:
+                names = frame["agent_type"].drop_nulls().unique(maintain_order=True)
+                found |= dict.fromkeys(names.to_list())
+        return list(found)
+
+
+def find_run(run: Path | str | None = None, root: Path | str = ROOT) -> Path:
+    """The folder of a run.
+
+    Args:
+        run: a folder, or the name of a run under `root`; None takes the newest.
+        root: where runs lie.
+
+    Raises:
+        RunError: if there is no such run.
+    """
+    root = Path(root)
+    if run is not None:
+        for path in (Path(run), root / run):
+            if path.is_dir():
+                return path
+        raise RunError(run, f"no such run folder, here or under {root}/")
+    if not root.is_dir():
+        raise RunError(root, "no such folder; train first, or name a run folder")
+    latest = root / "latest"
+    if latest.is_file():
+        path = root / latest.read_text().strip()
+        if path.is_dir() and path != root:
+            return path
+    runs = [path for path in root.iterdir() if path.is_dir() and _present(path)]
+    if not runs:
+        raise RunError(root, "holds no run; train first, or name a run folder")
+    return max(runs, key=lambda path: max(file.stat().st_mtime for file in _present(path)))
+
+
+def _present(path: Path) -> list[Path]:
+    return [path / name for name in _RUN_FILES if (path / name).is_file()]
+
+
+def load_run(path: Path | str) -> Run:
+    """Reads what a run folder holds.
+
+    What is missing, damaged or unfinished becomes a notice. A run of another schema version keeps
+    its configuration and facts; its results are left out, because their meaning may differ.
+
+    Args:
+        path: the folder.
+
+    Returns:
+        The run.
+
+    Raises:
+        RunError: if the folder does not exist or holds no file of a run.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise RunError(path, "no such run folder")
+    if not _present(path):
+        raise RunError(path, f"is empty: it holds none of {', '.join(_RUN_FILES)}")
+    notices: list[str] = []
+    meta = _read_mapping(path / "meta.json", notices)
+    config = _read_mapping(path / "config.yaml", notices)
+    schema = meta.get("schema", SCHEMA if not meta else None)
+    if schema != SCHEMA:
+        notices.append(
+            f"This run was written with layout version {schema}; this report reads version "
+            f"{SCHEMA}. Only its facts and configuration are shown."
+        )
+        return Run(path=path, config=config, meta=meta, notices=tuple(notices))
+    notices += _status_notices(meta)
+    return Run(
+        path=path,
+        config=config,
+        meta=meta,
+        learning=_read_metrics(path / "metrics.jsonl", notices),
+        evaluation=_read_table(path / "evaluation.parquet", EVALUATION_KEYS, notices),
+        summary=_read_mapping(path / "evaluation.json", notices),
+        episodes=_with_replaced(_read_table(path / "episodes.parquet", EPISODE_KEYS, notices)),
+        notices=tuple(notices),
+    )
+
+
+def _status_notices(meta: dict[str, Any]) -> list[str]:
+    status = meta.get("status")
+    if status == "running":
+        return [
+            "This run is not finished: it is still training or was stopped. "
+            "What it has written so far is shown."
+        ]
+    if status == "failed":
+        return ["This run failed before its end. What it had written until then is shown."]
+    return []
+
+
+def _read_mapping(path: Path, notices: list[str]) -> dict[str, Any]:
+    """A JSON or YAML mapping; empty with a notice if missing or damaged."""
+    if not path.is_file():
+        notices.append(f"{path.name} is missing.")
+        return {}
+    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        value = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (json.JSONDecodeError, yaml.YAMLError) as error:
+        notices.append(f"{path.name} cannot be read: {str(error).splitlines()[0]}.")
+        return {}
+    if not isinstance(value, dict):
+        notices.append(f"{path.name} holds a {type(value).__name__}, not a mapping.")
+        return {}
+    return value
+
+
+def _read_table(path: Path, keys: tuple[str, ...], notices: list[str]) -> pl.DataFrame | None:
+    """A Parquet table with at least the key columns; None with a notice otherwise."""
+    if not path.is_file():
+        notices.append(
+            f"{path.name} is missing: the parts of the report that need it are left out."
+        )
+        return None
+    try:
+        frame = pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        notices.append(f"{path.name} cannot be read: {str(error).splitlines()[0]}.")
+        return None
+    missing = [key for key in keys if key not in frame.columns]
+    if missing:
+        notices.append(f"{path.name} lacks the columns {', '.join(missing)}; it is left out.")
+        return None
+    if frame.is_empty():
+        notices.append(f"{path.name} has no rows.")
+        return None
+    return frame
+
+
+def _with_replaced(episodes: pl.DataFrame | None) -> pl.DataFrame | None:
+    """Policy names without the `:agent_type` that tells equal ones apart; `replaced` if missing."""
+    if episodes is None:
+        return None
+    parts = pl.col("policy").str.splitn(":", 2).struct.unnest()
+    names = episodes.select(parts).fill_null("")
+    replaced = names["field_1"] if "replaced" not in episodes.columns else episodes["replaced"]
+    return episodes.with_columns(
+        names["field_0"].alias("policy"), replaced.fill_null("").alias("replaced")
+    )
+
+
+def _read_metrics(path: Path, notices: list[str]) -> pl.DataFrame:
+    """The long table of `metrics.jsonl`; of a repeated update (a resumed run) the last counts."""
+    empty = pl.DataFrame(schema=_LEARNING_SCHEMA)
+    if not path.is_file():
+        notices.append("metrics.jsonl is missing: there are no learning curves.")
+        return empty
+    records: dict[int, dict[str, Any]] = {}
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+            records[int(record["update"])] = record
+        except (json.JSONDecodeError, KeyError, TypeError, ValueError):
+            where = "ends in the middle of a line" if number == len(lines) else "is damaged"
+            notices.append(f"metrics.jsonl {where} (line {number}); that line is left out.")
+    if not records:
+        notices.append("metrics.jsonl has no complete line: there are no learning curves.")
+        return empty
+    rows = [row for update in sorted(records) for row in _flatten(records[update])]
+    return pl.DataFrame(rows, schema=_LEARNING_SCHEMA, orient="row")
+
+
+def _flatten(record: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+    update, steps = int(record["update"]), int(record.get("env_steps", 0))
+    seconds = float(record.get("seconds", float("nan")))
+
+    def rows(group: str, agent_type: str | None, metrics: Any, prefix: str = "") -> Iterator[Any]:
+        for metric, value in metrics.items() if isinstance(metrics, dict) else ():
+            name = f"{prefix}{metric}"
+            if isinstance(value, dict):
+                yield from rows(group, agent_type, value, f"{name}.")
+                continue
+            for seed, one in enumerate(value if isinstance(value, list) else [value]):
+                if isinstance(one, int | float):
+                    yield update, steps, seconds, group, agent_type, name, seed, float(one)
+
+    for agent_type, metrics in (record.get("agents") or {}).items():
+        yield from rows("agents", agent_type, metrics)
+    for group in ("market", "counters"):
+        yield from rows(group, None, record.get(group) or {})
+    known = {"update", "env_steps", "agents", "market", "counters"}
+    yield from rows("run", None, {key: x for key, x in record.items() if key not in known})

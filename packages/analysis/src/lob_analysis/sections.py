@@ -1,0 +1,283 @@
+"""The parts of a run report: each turns a run into HTML, empty if there is nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import polars as pl
+import yaml  # type: ignore[import-untyped]
+
+from lob_analysis import plots
+from lob_analysis.execution import schedule, shortfall_path
+from lob_analysis.load import Run
+from lob_analysis.market_making import EPISODE, pnl_summary
+from lob_analysis.markup import escape, folded, interval, number, picture, section, table
+from lob_analysis.plots import Picture, capitalized, people_name
+from lob_analysis.results import (
+    LEARNED,
+    MIN_WINDOWS,
+    PolicyResult,
+    compare_policies,
+    measures_in,
+    risk_table,
+    with_derived,
+)
+
+DIAGNOSTICS: Final = (
+    "entropy",
+    "explained_variance",
+    "approx_kl",
+    "clip_fraction",
+    "policy_loss",
+    "value_loss",
+)
+CURVES: Final = (("episode_return", "reward"), ("reward_mean", "reward a step"))
+FEW_WINDOWS: Final = 20
+"""Independent windows below which the page warns that intervals are too narrow."""
+_VERDICTS: Final = {
+    "better": ("good", "better"),
+    "worse": ("bad", "worse"),
+    "unclear": ("", "unclear"),
+    "too few": ("", "too few windows"),
+    "": ("", ""),
+}
+
+
+def result_table(rows: Sequence[PolicyResult]) -> str:
+    """One measure under every policy set."""
+    cells = []
+    for row in rows:
+        kind, word = _VERDICTS[row.verdict]
+        difference = (
+            f"{number(row.difference.value)} <small>({interval(row.difference)})</small>"
+            if row.difference
+            else ""
+        )
+        cells.append(
+            [
+                f"<b>{escape(people_name(row.policy))}</b>",
+                f"{number(row.mean.value)} <small>({interval(row.mean)})</small>",
+                difference,
+                f"<span class='{kind}'>{word}</span>",
+                f"{row.wins.value:.0%}" if row.wins else "",
+                number(row.iqm),
+                str(row.mean.num_samples),
+            ]
+        )
+    head = [
+        "Policy",
+        "Mean (95 % interval)",
+        "Learned minus this",
+        "Learned is",
+        "Wins",
+        "IQM",
+        "Episodes",
+    ]
+    return table(head, cells)
+
+
+def result_section(run: Run, results: dict[str, list[PolicyResult]]) -> str:
+    """Per-agent results against baselines."""
+    if run.evaluation is None or not results:
+        return ""
+    evaluation = with_derived(run.evaluation)
+    parts = []
+    for agent_type, rows in results.items():
+        measure = rows[0].measure
+        title = f"{capitalized(agent_type)}: {measure.label}, {measure.unit}"
+        parts.append(
+            f"<h3>{escape(title)}</h3>{result_table(rows)}{picture(plots.intervals(rows))}"
+        )
+        others = [risk(evaluation, agent_type)]
+        for other in measures_in(evaluation, agent_type):
+            if other.name != measure.name:
+                unit = f" ({other.unit})" if other.unit else ""
+                found = compare_policies(evaluation, agent_type, other)
+                others.append(f"<h4>{escape(other.label + unit)}</h4>{result_table(found)}")
+        parts.append(folded(f"All measures of the {people_name(agent_type)}", "".join(others)))
+    splits = ", ".join(str(x) for x in run.evaluation["split"].unique(maintain_order=True))
+    first = next(iter(results.values()))[0]
+    windows = (
+        f"The {first.mean.num_samples} episodes replay {first.num_windows} recorded windows, "
+        "which are resampled whole. "
+        if first.num_windows < first.mean.num_samples
+        else ""
+    )
+    few = (
+        f"<p class=notice>There are only {first.num_windows} independent windows. Intervals from "
+        "fewer than about 20 are too narrow, and fewer than "
+        f"{MIN_WINDOWS} cannot support a statement at the 95 % level at all.</p>"
+        if first.num_windows < FEW_WINDOWS
+        else ""
+    )
+    note = few + (
+        f"<p class=note>Data split: {escape(splits)}. A baseline replaces the learned policy "
+        "of one agent type while the others stay as learned; differences are taken episode by "
+        f"episode on the same market. {windows}Wins: share of episodes in which learned "
+        "is better. IQM: mean of the middle half.</p>"
+    )
+    return section("Results against baselines", note + "".join(parts), "results")
+
+
+def risk(evaluation: pl.DataFrame, agent_type: str) -> str:
+    """Sharpe ratio and tail of the PnL as HTML; empty without PnL."""
+    if "pnl" not in evaluation.columns:
+        return ""
+    rows = [
+        [
+            f"<b>{escape(people_name(row.policy))}</b>",
+            f"{number(row.sharpe.value)} <small>({interval(row.sharpe)})</small>",
+            number(row.worst),
+            number(row.lowest),
+        ]
+        for row in risk_table(evaluation, agent_type)
+    ]
+    head = ["Policy", "Sharpe ratio of an episode", "Mean of worst 5 %", "Worst episode"]
+    return f"<h4>Risk of the PnL (ticks x shares)</h4>{table(head, rows)}" if rows else ""
+
+
+def episode_section(run: Run) -> str:
+    """Pictures of the recorded episodes, and where the money came from."""
+    if run.episodes is None:
+        return ""
+    episodes = run.episodes
+    labels = episodes.select("policy", "replaced").unique(maintain_order=True).rows()
+    shown = [
+        picture(plots.episode(episodes.filter(policy=policy, replaced=replaced), policy, replaced))
+        for policy, replaced in sorted(labels, key=lambda label: label[0] != LEARNED)
+    ]
+    parts = [shown[0], *(picture(item) for item in money_pictures(run, episodes))]
+    if shown[1:]:
+        parts.append(folded("The same episode under the other policies", "".join(shown[1:])))
+    return section("An episode", "".join(parts), "episodes")
+
+
+def money_pictures(run: Run, episodes: pl.DataFrame) -> list[Picture]:
+    """Where each agent type's money went in the recorded episode.
+
+    Agents with a task get the cost of their fills over time, others the split of their PnL, under
+    the learned policies and those that replace that type's own.
+    """
+    pictures = []
+    columns = set(episodes.columns)
+    for agent_type in episodes["agent_type"].unique(maintain_order=True):
+        rows = episodes.filter(
+            (pl.col("agent_type") == agent_type) & pl.col("replaced").is_in(["", agent_type])
+        ).sort(pl.col("policy") != LEARNED, maintain_order=True)
+        has_task = run.evaluation is not None and "shortfall" in {
+            measure.name for measure in measures_in(run.evaluation, agent_type)
+        }
+        if has_task and {"bought", "sold", "buy_price", "sell_price"} <= columns:
+            pictures.append(plots.cost_paths(schedule(shortfall_path(rows)), agent_type))
+        elif not has_task and {"worth", "inventory"} <= columns:
+            totals = pnl_summary(rows, _closing(run, rows)).group_by("policy", maintain_order=True)
+            mean = totals.agg(pl.col("spread_pnl", "inventory_pnl", "closing_pnl", "pnl").mean())
+            mean = mean.sort(pl.col("policy") != LEARNED, maintain_order=True)
+            pictures.append(plots.pnl_bars(mean, agent_type))
+    return pictures
+
+
+def _closing(run: Run, rows: pl.DataFrame) -> pl.DataFrame | None:
+    """Closing costs of the recorded episode: the first one of the first learner.
+
+    None if the evaluation has none, or does not end with the inventory of the recorded episode.
+    """
+    evaluation = run.evaluation
+    if evaluation is None or not {"closing_cost", "inventory_end"} <= set(evaluation.columns):
+        return None
+    ends = rows.group_by(*EPISODE, maintain_order=True).agg(pl.col("inventory").last())
+    first = evaluation.filter(
+        (pl.col("episode") == pl.col("episode").min()) & (pl.col("seed") == pl.col("seed").min())
+    )
+    costs = ends.join(first, on=["policy", "agent_type", "agent"], how="left")
+    matches = (costs["inventory"] == costs["inventory_end"]).fill_null(value=False).all()
+    return costs if matches else None
+
+
+def learning_section(run: Run, results: dict[str, list[PolicyResult]]) -> str:
+    """Learning curves with baselines, and training diagnostics."""
+    agents = run.learning.filter(pl.col("group") == "agents")
+    parts, details = [], []
+    for agent_type in agents["agent_type"].unique(maintain_order=True):
+        present = set(agents.filter(pl.col("agent_type") == agent_type)["metric"])
+        for metric, unit in CURVES:
+            if metric in present:
+                goals = _goals(run, agent_type) if metric == "episode_return" else {}
+                curve = plots.learning_curve(run.learning, agent_type, metric, unit, goals)
+                parts.append(picture(curve))
+                break
+        figure = plots.diagnostics(run.learning, agent_type, DIAGNOSTICS)
+        if figure is not None:
+            details.append(picture(figure))
+    if details:
+        parts.append(folded("Training diagnostics", "".join(details)))
+    return section("Learning", "".join(parts), "learning")
+
+
+def _goals(run: Run, agent_type: str) -> dict[str, float]:
+    if run.evaluation is None or "episode_return" not in run.evaluation.columns:
+        return {}
+    measure = next(
+        (m for m in measures_in(run.evaluation, agent_type) if m.name == "episode_return"), None
+    )
+    if measure is None:
+        return {}
+    results = compare_policies(run.evaluation, agent_type, measure)
+    return {row.policy: row.mean.value for row in results if row.policy != LEARNED}
+
+
+def counter_section(run: Run) -> str:
+    """Counters of dropped or refused things; zeros are shown too."""
+    counters = run.learning.filter(pl.col("group") == "counters")
+    if counters.is_empty():
+        return ""
+    totals = (
+        counters.group_by("metric", maintain_order=True)
+        .agg(
+            pl.col("value").max().alias("largest"),
+            (pl.col("value") > 0).sum().alias("updates"),
+            pl.col("value").last().alias("last"),
+        )
+        .iter_rows(named=True)
+    )
+    rows = []
+    for row in totals:
+        kind = "bad" if row["updates"] else "good"
+        rows.append(
+            [
+                escape(people_name(row["metric"])),
+                f"<span class={kind}>{number(row['largest'])}</span>",
+                str(row["updates"]),
+                number(row["last"]),
+            ]
+        )
+    note = (
+        "<p class=note>What the engine had to drop, refuse or did not know. Anything above zero "
+        "means that the simulated market was not exactly the one that was asked for.</p>"
+    )
+    head = ["Counter", "Largest in an update", "Updates above zero", "Last"]
+    return section("Counters and overflows", note + table(head, rows), "counters")
+
+
+def facts_section(run: Run) -> str:
+    """Versions, seed, device, data, times and the configuration."""
+    rows = [
+        [f"<b>{escape(people_name(key))}</b>", _value(value)]
+        for key, value in run.meta.items()
+        if value is not None
+    ]
+    body = table(["Fact", ""], rows, numeric=2) if rows else ""
+    if run.config:
+        text = yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True)
+        body += folded("Configuration", f"<pre>{escape(text)}</pre>")
+    return section("Facts of the run", body, "facts")
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        items = (f"{escape(key)} {escape(x)}" for key, x in value.items() if x is not None)
+        return ", ".join(items)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{value:,}" if isinstance(value, int) and value > 9999 else number(value)
+    return escape(value)
