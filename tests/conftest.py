@@ -1,7 +1,6 @@
 import os
 
 import pytest
-
 from lob_core.runtime import configure_cpu
 
 configure_cpu()

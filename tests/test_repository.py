@@ -1,4 +1,4 @@
-"""Promises of the repository as a whole: one direction, one test command, no lock files, no data."""
+"""Promises of the repository: one direction, one test command, no lock files, no market data."""
 
 import ast
 import re

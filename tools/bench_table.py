@@ -21,7 +21,10 @@ def rows_of(path: Path) -> list[dict[str, str]]:
     """One row a benchmark: its name, median time and whatever it recorded beside it."""
     rows = []
     for entry in json.loads(path.read_text())["benchmarks"]:
-        row = {"benchmark": entry["name"], "median ms": format_value(entry["stats"]["median"] * 1e3)}
+        row = {
+            "benchmark": entry["name"],
+            "median ms": format_value(entry["stats"]["median"] * 1e3),
+        }
         row |= {key: format_value(value) for key, value in entry["extra_info"].items()}
         rows.append(row)
     return rows
