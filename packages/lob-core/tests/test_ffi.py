@@ -1,13 +1,17 @@
 """What happens when the numba backend cannot be used."""
 
 import functools
+import types
 import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from lob_core import BookConfig, empty_book, process_messages
 from lob_core.backends import ffi
-from lob_core.testing import random_messages
+from lob_core.testing import random_messages, stack_trees
 from lob_core.testing.agreement import assert_same, make_engine
 
 CONFIG = BookConfig(num_slots=4, max_trades=4)
@@ -33,7 +37,7 @@ def test_unusable_numba__falls_back_to_xla_with_one_warning(
     else:
         from lob_core.backends import numba_cpu
 
-        def fail():
+        def fail(pool):
             raise OSError("no LLVM here")
 
         monkeypatch.setattr(numba_cpu, "compile_handler", fail)
@@ -52,20 +56,63 @@ def test_numba__is_available_here():
     assert ffi.is_available()
 
 
+def test_pool_slots__are_read_from_the_header_and_zero_without_a_pool():
+    from lob_core.backends.numba_parallel import pool_slots
+
+    fields = ("Error_Create", "Error_Destroy", "ThreadPool_Schedule", "ThreadPool_NumThreads")
+    header = "".join(f"_XLA_FFI_API_STRUCT_FIELD(XLA_FFI_{name});\n" for name in fields)
+    assert pool_slots(header) == (8, 9, 7)
+    assert pool_slots(header.replace("ThreadPool_Schedule", "Other")) == (0, 0, 0)
+    installed = Path(jax.ffi.include_dir(), "xla", "ffi", "api", "c_api.h").read_text("utf-8")
+    assert 0 not in pool_slots(installed)
+
+
+@pytest.fixture(scope="module")
+def large_call():
+    """A call that is shared among threads, and what each of its books must become."""
+    from lob_core.backends.numba_parallel import LEAST_PARALLEL_MESSAGES
+
+    num_books, num_messages = 131, 80
+    assert num_books * num_messages > LEAST_PARALLEL_MESSAGES
+    messages = [random_messages(seed, num_messages) for seed in range(num_books)]
+    engine = make_engine("reference", CONFIG)
+    expected = [engine(empty_book(CONFIG), each) for each in messages]
+    play = jax.jit(
+        jax.vmap(functools.partial(process_messages, config=CONFIG, backend="numba"), (None, 0))
+    )
+    return play, stack_trees(messages), stack_trees(expected)
+
+
+def test_numba__large_batches_are_shared_among_threads_and_every_book_is_right(large_call):
+    play, messages, expected = large_call
+    assert_same(play(empty_book(CONFIG), messages), expected)
+
+
+def test_numba__large_batches_of_several_callers_at_once_are_right(large_call):
+    """Callers compete for the pool; a task may start after its call has ended."""
+    play, messages, expected = large_call
+    with ThreadPoolExecutor(4) as callers:
+        jobs = [callers.submit(play, empty_book(CONFIG), messages) for _ in range(200)]
+        for job in jobs:
+            assert_same(job.result(timeout=60), expected)
+
+
 def test_handler__is_compiled_without_a_cache_folder(monkeypatch):
     from lob_core.backends import numba_cpu
 
-    real, caches = numba_cpu.numba.cfunc, []
+    caches = []
 
     def cfunc(signature, cache, **options):
         caches.append(cache)
         if cache:
             raise RuntimeError("cannot cache function: no locator available")
-        return lambda function: (real, function)
+        return lambda function: types.SimpleNamespace(address=0, name=function.__name__)
 
     monkeypatch.setattr(numba_cpu.numba, "cfunc", cfunc)
-    assert numba_cpu.compile_handler()[0] is real
-    assert caches == [True, False]
+    monkeypatch.setattr(numba_cpu.llvmlite.binding, "add_symbol", lambda name, address: None)
+    handler, task = numba_cpu.compile_handler((0, 0, 0))
+    assert (handler.name, task.name) == ("handle", "work")
+    assert caches == [True, False, True, False]
 
 
 def test_numba__results_of_one_call_do_not_share_memory_with_its_arguments():

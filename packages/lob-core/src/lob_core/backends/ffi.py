@@ -49,13 +49,14 @@ def is_available() -> bool:
 def _register() -> str | None:
     """Registers the handler with XLA; returns why that is impossible, or None."""
     try:
-        _check_version()
-        from lob_core.backends import numba_cpu
+        header = _read_header()
+        from lob_core.backends import numba_cpu, numba_parallel
 
-        handler = numba_cpu.compile_handler()  # type: ignore[no-untyped-call]
+        pool = numba_parallel.pool_slots(header)  # type: ignore[no-untyped-call]
+        handler, task = numba_cpu.compile_handler(pool)  # type: ignore[no-untyped-call]
         capsule = jax.ffi.pycapsule(handler.ctypes)  # type: ignore[no-untyped-call]
         jax.ffi.register_ffi_target(_TARGET, capsule, platform="cpu", api_version=1)
-        _keep_alive.append(handler)
+        _keep_alive.extend((handler, task))
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         warnings.warn(
@@ -68,14 +69,17 @@ def _register() -> str | None:
     return None
 
 
-def _check_version() -> None:
-    header = Path(jax.ffi.include_dir()) / "xla" / "ffi" / "api" / "c_api.h"
-    found = dict(re.findall(r"#define XLA_FFI_API_(MAJOR|MINOR) (\d+)", header.read_text("utf-8")))
+def _read_header() -> str:
+    """The C header of XLA's FFI, if its version is one that the handler can read."""
+    path = Path(jax.ffi.include_dir()) / "xla" / "ffi" / "api" / "c_api.h"
+    header = path.read_text("utf-8")
+    found = dict(re.findall(r"#define XLA_FFI_API_(MAJOR|MINOR) (\d+)", header))
     if int(found.get("MAJOR", -1)) != _KNOWN_MAJOR_VERSION:
         raise FfiUnavailableError(
             f"XLA's FFI has version {found.get('MAJOR')}.{found.get('MINOR')}; "
             f"only {_KNOWN_MAJOR_VERSION}.x is known"
         )
+    return header
 
 
 def process_messages(
