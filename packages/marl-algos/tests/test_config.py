@@ -27,6 +27,8 @@ def test_override__of_one_type_leaves_the_others_alone():
     [
         ("algo.num_env=3", r"unknown configuration key 'algo.num_env'; did you mean algo.num_envs"),
         ("nonsense=1", "unknown configuration key 'nonsense'"),
+        ("+nonsense=1", "unknown configuration key 'nonsense'"),
+        ("+algo.agents.execution.wrong=1", r"unknown .* 'algo.agents.execution.wrong'"),
         ("algo.num_envs=many", r"algo.num_envs.*many"),
         ("algo.num_envs=0", r"algo.num_envs is 0; it must be >= 1"),
         ("algo=alphazero", r"alphazero.*ippo mappo"),

@@ -83,6 +83,9 @@ def check_config(composed: DictConfig) -> Config:
         config = cast(Config, OmegaConf.to_object(composed))
     except OmegaConfBaseException as error:
         raise ConfigError(_explain(error)) from error
+    added = _added_keys(composed, config)
+    if added:  # Hydra's `+key=value` adds a key to any schema; nothing would read it
+        raise ConfigError(_unknown_key(added[0]))
     for key, allowed in CHOICES.items():
         value = _lookup(config, key)
         if value not in allowed:
@@ -157,14 +160,33 @@ def _explain(error: Exception) -> str:
     key = full.group(1) if full else ""
     first = text.strip().splitlines()[0].rstrip(".")
     if re.search(r"(Key '.*' (is )?not in)|(Could not override)", text) and key:
-        known = _known_keys(Config())
-        close = difflib.get_close_matches(key, known, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        return f"unknown configuration key {key!r}{hint}"
+        return _unknown_key(key)
     if key and key not in first:
         return f"{key}: {first}"
     lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
     return " ".join(lines)
+
+
+def _unknown_key(key: str) -> str:
+    """A message that names an unknown key and the known one nearest to it."""
+    close = difflib.get_close_matches(key, _known_keys(Config()), n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return f"unknown configuration key {key!r}{hint}"
+
+
+def _added_keys(composed: Any, node: Any, prefix: str = "") -> list[str]:
+    """Keys of a composed configuration that the dataclass `node` does not declare."""
+    declared = {item.name for item in dataclasses.fields(node)}
+    added = [f"{prefix}{key}" for key in composed if key not in declared]
+    for name in declared & set(composed):
+        value = getattr(node, name)
+        children = value if isinstance(value, dict) else {"": value}
+        for key, child in children.items():
+            if dataclasses.is_dataclass(child):
+                inner = composed[name][key] if key else composed[name]
+                path = f"{prefix}{name}.{key}." if key else f"{prefix}{name}."
+                added += _added_keys(inner, child, path)
+    return added
 
 
 def _known_keys(node: Any, prefix: str = "") -> list[str]:
