@@ -78,7 +78,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typecheck(session: nox.Session) -> None:
     """Check the types of every package's sources (strict)."""
-    install(session, *PACKAGES)
+    install(session, *PACKAGES, test=True)
     session.install("--group", "pyproject.toml:typecheck", *constraints())
     for package in PACKAGES:
         session.run("mypy", f"packages/{package}/src/{MODULES[package]}", *session.posargs)
@@ -145,7 +145,7 @@ def build(session: nox.Session) -> None:
     for package in PACKAGES:
         distribution = "lob-analysis" if package == "analysis" else package
         (wheel,) = dist.glob(f"{distribution.replace('-', '_')}-*.whl")
-        scratch = Path(session.create_tmp()) / package
+        scratch = Path(session.create_tmp()).resolve() / package
         session.run("uv", "venv", "--clear", str(scratch), external=True)
         python = scratch / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
         session.run(
