@@ -24,7 +24,10 @@ Array: TypeAlias = jax.Array
 Split: TypeAlias = Literal["train", "validation", "test"]
 
 SPLITS: Final[tuple[Split, ...]] = ("train", "validation", "test")
-FLOWS: Final = {"zero_intelligence": ZeroIntelligence, "hawkes": Hawkes}
+FLOWS: Final[dict[str, type[ZeroIntelligence] | type[Hawkes]]] = {
+    "zero_intelligence": ZeroIntelligence,
+    "hawkes": Hawkes,
+}
 """Order-flow models that a configuration can name."""
 _DEFAULT_SLOTS: Final = 128
 
