@@ -83,7 +83,7 @@ def test_tanh_normal__samples_follow_the_closed_form():
     distribution = TanhNormal(jnp.array([0.4]), jnp.array([0.7]), -2.0, 2.0)
     draws = jax.vmap(distribution.sample)(jax.random.split(jax.random.key(0), 5000))[:, 0]
     u = np.arctanh(np.clip(np.asarray(draws, np.float64) / 2.0, -1 + 1e-6, 1 - 1e-6))
-    assert scipy.stats.kstest(u, "norm", args=(0.4, 0.7)).pvalue > 1e-3
+    assert scipy.stats.kstest(u, scipy.stats.norm(0.4, 0.7).cdf).pvalue > 1e-3
     assert distribution.mode() == pytest.approx([2.0 * np.tanh(0.4)], rel=1e-5)
 
 
