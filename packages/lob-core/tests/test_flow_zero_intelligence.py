@@ -255,6 +255,17 @@ def test_opening__leaves_out_the_farthest_orders_of_a_small_book():
     assert int(state.next_order_id) == 5
 
 
+def test_opening__holds_no_order_where_none_arrives():
+    params = MODEL.default_params()
+    params = params.replace(limit_rate=params.limit_rate.at[2:4].set(0.0))
+    with jax.debug_nans(True):
+        book, _ = MODEL.opening(jax.random.key(1), params, CONFIG)
+    assert_sound(book)
+    distance = int(book.asks.price[0]) - np.asarray(book.bids.price)[np.asarray(book.bids.size) > 0]
+    assert set(distance) <= {1, 2, 5}
+    assert 5 in distance
+
+
 def test_model__is_hashable_and_checks_its_fields():
     assert hash(ZeroIntelligence()) == hash(ZeroIntelligence())
     with pytest.raises(ValueError, match=r"num_levels is 0"):

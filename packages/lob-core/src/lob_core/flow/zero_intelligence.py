@@ -354,6 +354,7 @@ def _poisson(key: Array, mean: Array, largest: int = 31) -> Array:
     """Poisson counts with means `[L]`, by inversion, cut at `largest`; no loop under `vmap`."""
     count = jnp.arange(largest, dtype=jnp.float32)
     log_factorial = jnp.cumsum(jnp.log(jnp.maximum(count, 1.0)))
-    log_pmf = count * jnp.log(mean)[:, None] - mean[:, None] - log_factorial
+    log_mean = jnp.log(jnp.maximum(mean, jnp.finfo(jnp.float32).tiny))  # a mean of 0 counts 0
+    log_pmf = count * log_mean[:, None] - mean[:, None] - log_factorial
     cdf = jnp.cumsum(jnp.exp(log_pmf), axis=1)
     return (jax.random.uniform(key, mean.shape)[:, None] > cdf).sum(-1, dtype=jnp.int32)
