@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from marl_algos.checkpoint import CheckpointError, CheckpointStore
+from marl_algos.conf.load import ConfigError, load_config
 from marl_algos.logging import MetricsLog, read_metrics, to_plain
+from marl_algos.runfolder import open_run_folder
 from marl_algos.statistics import Bootstrap
 from marl_algos.tables import verdict
 
@@ -67,6 +69,16 @@ def test_metrics_log__drops_lines_after_the_checkpoint_and_a_torn_last_line(tmp_
     log.close()
     assert [line["update"] for line in read_metrics(path)] == [1, 2, 3]
     assert read_metrics(path)[-1]["value"] == 0.5
+
+
+def test_run_folder__of_a_run_killed_at_once_is_taken_up_and_a_strange_one_is_not(tmp_path):
+    config = load_config([f"run.root={tmp_path}", "run.name=a", "resume=true"])
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / ".config.yaml.123").write_text("seed:")
+    assert open_run_folder(config).path == tmp_path / "a"
+    (tmp_path / "a" / "thesis.tex").write_text("")
+    with pytest.raises(ConfigError, match="is no run folder"):
+        open_run_folder(config)
 
 
 def test_to_plain__turns_what_is_not_finite_into_null():

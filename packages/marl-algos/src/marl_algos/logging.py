@@ -52,6 +52,11 @@ def write_atomically(path: Path, text: str) -> None:
     scratch.replace(path)
 
 
+def is_scratch(path: Path, target: Path) -> bool:
+    """Whether `path` is what a killed `write_atomically(target, ...)` leaves behind."""
+    return path.name.startswith(f".{target.name}.")
+
+
 def write_json(path: Path, value: Any) -> None:
     """Writes an object as indented JSON, atomically."""
     write_atomically(path, json.dumps(to_plain(value), indent=2) + "\n")

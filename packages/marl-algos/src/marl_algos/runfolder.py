@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from marl_algos.checkpoint import read_json
 from marl_algos.conf.load import ConfigError, differences
 from marl_algos.conf.schema import Config
-from marl_algos.logging import write_atomically, write_json
+from marl_algos.logging import is_scratch, write_atomically, write_json
 
 SCHEMA: Final = 1
 """Version of the layout of run folders."""
@@ -120,7 +120,8 @@ def open_run_folder(config: Config) -> RunFolder:
         raise ConfigError(f"run.name is {name!r}; it must be a plain folder name")
     folder = RunFolder(root / name)
     if not folder.config.exists():
-        if folder.path.exists() and any(folder.path.iterdir()):
+        found = list(folder.path.iterdir()) if folder.path.exists() else []
+        if not all(is_scratch(path, folder.config) for path in found):  # left by a kill at once
             raise ConfigError(f"{folder.path} exists and is no run folder; choose another run.name")
         return folder
     if not config.resume:
