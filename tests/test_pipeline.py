@@ -11,12 +11,13 @@ import polars as pl
 import pytest
 from lob_data import synthesize
 
+pytestmark = pytest.mark.timeout(900)  # whole programs, most of whose time is compilation
 SMOKE = ("experiment=smoke", "progress=none", "run.name=smoke", "run.root=runs")
 
 
 def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", *command], cwd=cwd, capture_output=True, text=True, timeout=280
+        [sys.executable, "-m", *command], cwd=cwd, capture_output=True, text=True, timeout=800
     )
 
 
