@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 from lob_core.types import BookState
@@ -34,3 +36,29 @@ def level_features(book: BookState, market: MarketState, num_levels: int) -> Arr
         distance = sign * (2 * levels.price - market.mid_half_ticks) / 2
         parts += [jnp.where(levels.size > 0, symlog(distance), 0.0), jnp.log1p(levels.size)]
     return jnp.concatenate(parts).astype(jnp.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Levels:
+    """The part that observations which show levels of the book have in common.
+
+    Attributes:
+        num_levels: levels a side, >= 1.
+
+    Raises:
+        ValueError: if `num_levels < 1`.
+    """
+
+    num_levels: int = 5
+
+    def __post_init__(self) -> None:
+        if self.num_levels < 1:
+            raise ValueError(f"num_levels is {self.num_levels}; it must be >= 1")
+
+    def append_names(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """`names`, then bid distances, bid sizes, ask distances, ask sizes."""
+        return (*names, *level_names(self.num_levels))
+
+    def append_levels(self, vector: Array, book: BookState, market: MarketState) -> Array:
+        """`vector` `[F]`, then the levels, `[F + 4 L]` float32."""
+        return jnp.concatenate([vector, level_features(book, market, self.num_levels)])

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from lob_core.types import BookState
 
 from marl_envs.agents.base import Observation, symlog
-from marl_envs.agents.book_features import level_features, level_names
+from marl_envs.agents.book_features import Levels
 from marl_envs.agents.features import (
     Features,
     market_features,
@@ -113,28 +113,14 @@ class Engineered(Basic):
 
 
 @dataclasses.dataclass(frozen=True)
-class Book(Basic):
-    """What `Basic` shows, then the best levels of both sides.
-
-    Attributes:
-        num_levels: levels a side, >= 1.
-
-    Raises:
-        ValueError: if `num_levels < 1`.
-    """
-
-    num_levels: int = 5
-
-    def __post_init__(self) -> None:
-        if self.num_levels < 1:
-            raise ValueError(f"num_levels is {self.num_levels}; it must be >= 1")
+class Book(Levels, Basic):
+    """What `Basic` shows, then the best levels of both sides."""
 
     @property
     def names(self) -> tuple[str, ...]:
         """Own state and spread, then bid distances, bid sizes, ask distances, ask sizes."""
-        return (*super().names, *level_names(self.num_levels))
+        return self.append_names(super().names)
 
     def observe(self, agent: AgentState, market: MarketState, book: BookState) -> Array:
         """`[F]` float32, one entry for each of `names`."""
-        levels = level_features(book, market, self.num_levels)
-        return jnp.concatenate([super().observe(agent, market, book), levels])
+        return self.append_levels(super().observe(agent, market, book), book, market)
