@@ -113,6 +113,19 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def learn(session: nox.Session) -> None:
+    """Run the long proofs that learners learn: `-- marl-algos` for one package, `-k` for some."""
+    chosen = [name for name in session.posargs if name in PACKAGES]
+    rest = [argument for argument in session.posargs if argument not in PACKAGES]
+    packages = chosen or ["marl-algos", "analysis"]
+    install(session, *PACKAGES, test=True)
+    session.install("--group", "packages/marl-algos/pyproject.toml:learn", *constraints())
+    targets = [f"packages/{package}/tests" for package in packages]
+    options = ["-m", "learn", "-o", "timeout=3600", "--durations=0"]
+    session.run("python", "-m", "pytest", *options, *targets, *rest, env=jax_environment())
+
+
+@nox.session(default=False)
 def train(session: nox.Session) -> None:
     """Train, evaluate and write report.html; Hydra overrides after `--`, e.g. `-- seed=3`."""
     install(session, *PACKAGES)
