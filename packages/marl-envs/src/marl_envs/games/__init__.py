@@ -1,0 +1,1 @@
+"""Small games whose solutions are known, as environments; each module states its answer."""
