@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lob_core import BookConfig, EventType, Message, Side, process_messages
-from marl_envs.netting import merge_duplicates, net_orders, no_orders, num_requests, read_sizes
+from marl_envs.netting import merge_duplicates, net_orders, no_orders, num_requests
+from marl_envs.own_orders import read_sizes
 from marl_envs.testing import make_book
 from marl_envs.types import OwnOrders, Wanted
 
@@ -40,7 +41,9 @@ def play(book, table, want, first_id):
         time_ns=jnp.zeros(count, jnp.int32),
     )
     book, outcome = process_messages(book, messages, config=CONFIG)
-    return book, read_sizes(table, book.bids, book.asks), requests, outcome
+    tables = jax.tree.map(lambda leaf: leaf[None], table)
+    tables = read_sizes(tables, jnp.ones(1, jnp.int32), book)
+    return book, jax.tree.map(lambda leaf: leaf[0], tables), requests, outcome
 
 
 def own(book, side):
@@ -169,9 +172,9 @@ def test_net__book_always_holds_exactly_what_is_wanted(episode):
 def test_read_sizes__an_empty_slot_matches_nothing():
     book = make_book(bids=[(99, 100)])
     table = OwnOrders(
-        side=jnp.array([1]),
-        price=jnp.array([99]),
-        size=jnp.zeros((1, 2), jnp.int32),
-        order_id=jnp.zeros((1, 2), jnp.int32),
+        side=jnp.array([[1]]),
+        price=jnp.array([[99]]),
+        size=jnp.zeros((1, 1, 2), jnp.int32),
+        order_id=jnp.zeros((1, 1, 2), jnp.int32),
     )
-    assert int(read_sizes(table, book.bids, book.asks).size.sum()) == 0
+    assert int(read_sizes(table, jnp.ones(1, jnp.int32), book).size.sum()) == 0

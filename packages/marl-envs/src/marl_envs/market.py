@@ -8,28 +8,21 @@ import jax
 import jax.numpy as jnp
 from lob_core.flow import FlowModel, ZeroIntelligence
 from lob_core.replay import ReplayWindows
-from lob_core.types import FIRST_AGENT_ORDER_ID, BookState
+from lob_core.types import FIRST_AGENT_ORDER_ID
 
 from marl_envs import accounts, results
+from marl_envs.agents.base import ActionScheme
 from marl_envs.agents.kinds import AgentType, build_agent
 from marl_envs.background import flow_background, replay_background
 from marl_envs.base import AgentGroup, ByType, MultiAgentEnv
-from marl_envs.batching import compute_if_any
 from marl_envs.calibration import calibrate
-from marl_envs.netting import Requests, net_orders, no_orders
+from marl_envs.deciding import MEMORY_KEY, decide, new_agents, type_key
 from marl_envs.playing import play
 from marl_envs.sequencing import random_order, sequence_requests
+from marl_envs.settling import close, finish, pay
 from marl_envs.spaces import Discrete
-from marl_envs.types import (
-    Account,
-    AgentState,
-    EnvConfig,
-    EnvParams,
-    EnvState,
-    MarketState,
-    OwnOrders,
-)
-from marl_envs.views import agent_after, market_after, mean_mid
+from marl_envs.types import AgentState, EnvConfig, EnvParams, EnvState
+from marl_envs.views import agents_after, market_after, mean_mid
 
 Array = jax.Array
 
@@ -95,6 +88,7 @@ class MarketEnv(MultiAgentEnv[EnvParams, EnvState]):
                 observation_names=t.observation.names,
             )
             for t in self.types
+            if isinstance(t.action, ActionScheme) and t.observation is not None
         }
 
     def make_params(
@@ -144,7 +138,8 @@ class MarketEnv(MultiAgentEnv[EnvParams, EnvState]):
         agents, first_id = {}, 1
         for position, t in enumerate(self.types):
             key_task = jax.random.fold_in(key_tasks, position)
-            agents[t.name] = _new_agents(t, key_task, first_id, market)
+            key_memory = type_key(key, MEMORY_KEY, position)
+            agents[t.name] = new_agents(t, key_task, key_memory, first_id, market)
             first_id += t.num_agents
         state = EnvState(
             book=book,
@@ -162,7 +157,9 @@ class MarketEnv(MultiAgentEnv[EnvParams, EnvState]):
         """One step without auto-reset; see `MultiAgentEnv.step_env`."""
         key_order, key_flow = jax.random.split(key)
         market_before, reference = state.market, state.reference_price
-        requests, tables = self._requests(state, action, params)
+        requests, tables, befores = decide(
+            self.types, key, state.agents, action, market_before, params.calibration
+        )
         order = random_order(key_order, self.config.num_agents)
         sent = sequence_requests(requests, order, market_before.time_s, market_before.time_ns)
         played = play(
@@ -181,29 +178,35 @@ class MarketEnv(MultiAgentEnv[EnvParams, EnvState]):
         last_mid = (market.mid_half_ticks - 2 * reference) / 2
         mid_mean = mean_mid(played.messages, played.outcome, reference, last_mid)
         is_last = market.steps_left <= 0
+        totals = jax.tree.map(jnp.sum, fills)
 
         agents: dict[str, AgentState] = {}
         reward, terminated, truncated, active = {}, {}, {}, {}
         info_agents, info_episode = {}, {}
+        first_id = 1
         for t, table in zip(self.types, tables, strict=True):
-            before = state.agents[t.name]
-            flow_of_type = jax.tree.map(lambda leaf, ids=before.agent_id: leaf[ids], flows)
-            account = accounts.add(before.account, flow_of_type)
+            before = befores[t.name]
+            rows = slice(first_id, first_id + t.num_agents)
+            first_id += t.num_agents
+            filled, flow = jax.tree.map(lambda leaf, rows=rows: leaf[rows], (fills, flows))
             next_id = before.next_order_id + t.action.num_orders * self.config.num_agents
-            after = jax.vmap(agent_after, (0, 0, 0, 0, None))(before, table, account, next_id, book)
-            closing = _close(t, after, market, book, reference, is_last)
+            account = accounts.add(before.account, flow)
+            after = agents_after(before, table, account, next_id, book)
+            closing = close(t, after, market, book, reference, is_last)
             result = results.step_results(
-                before, after, market_before, market, fills, closing, mid_mean, reference, is_last
-            )
-            after, paid = self._pay(t, before, after, result)
+                before, after, market_before, market, filled, totals, closing, mid_mean,
+                reference, is_last,
+            )  # fmt: skip
+            after, paid = pay(t, before, finish(before, after), result)
             agents[t.name] = after
-            reward[t.name] = paid
-            active[t.name] = before.is_active
-            closes = t.closing.is_terminal
-            terminated[t.name] = ~after.is_active | (is_last & closes)
-            truncated[t.name] = (is_last & (not closes)) & after.is_active
-            info_agents[t.name] = results.agent_info(result, after, fills)
+            info_agents[t.name] = results.agent_info(result, after, filled)
             info_episode[t.name] = results.episode_result(t, after, market, closing, reference)
+            if not t.is_rule_based:
+                closes = t.closing.is_terminal
+                reward[t.name] = paid
+                active[t.name] = before.is_active
+                terminated[t.name] = ~after.is_active | (is_last & closes)
+                truncated[t.name] = (is_last & (not closes)) & after.is_active
 
         state = state.replace(
             book=book,
@@ -221,93 +224,11 @@ class MarketEnv(MultiAgentEnv[EnvParams, EnvState]):
         }
         return self._observe(state), state, reward, terminated, truncated, info
 
-    def _requests(
-        self, state: EnvState, action: ByType, params: EnvParams
-    ) -> tuple[list[Requests], list[OwnOrders]]:
-        """Messages `[A, R]` and order tables of each type."""
-        requests, tables = [], []
-        for t in self.types:
-            agents = state.agents[t.name]
-            wanted = jax.vmap(t.action.wanted, (0, 0, None, None))(
-                action[t.name], agents, state.market, params.calibration
-            )
-            may_act = agents.is_active & state.market.is_quoted
-            wanted = wanted.replace(size=jnp.where(may_act[:, None], wanted.size, 0))
-            request, table = jax.vmap(net_orders, (0, 0, 0, None))(
-                wanted, agents.orders, agents.next_order_id, self.config.num_agents
-            )
-            requests.append(request)
-            tables.append(table)
-        return requests, tables
-
-    def _pay(
-        self, t: AgentType, before: AgentState, after: AgentState, result: Any
-    ) -> tuple[AgentState, Array]:
-        """The agents of a type after being paid, and what they were paid, `[A]` float32."""
-        axes = jax.tree.map(lambda leaf: 0 if leaf.ndim else None, result)
-        paid, memory = jax.vmap(t.reward.reward, (axes, 0))(result, before.reward_state)
-        paid = jnp.where(before.is_active, paid, 0.0).astype(jnp.float32)
-        is_unfinished = (after.task_side == 0) | (after.remaining > 0)
-        after = after.replace(
-            is_active=before.is_active & is_unfinished,
-            episode_return=before.episode_return + paid,
-            reward_state=memory,
-        )
-        return after, paid
-
     def _observe(self, state: EnvState) -> ByType:
         return {
             t.name: jax.vmap(t.observation.observe, (0, None, None))(
                 state.agents[t.name], state.market, state.book
             )
             for t in self.types
+            if t.observation is not None
         }
-
-
-def _close(
-    t: AgentType,
-    agents: AgentState,
-    market: MarketState,
-    book: BookState,
-    reference_price: Array,
-    is_last: Array,
-) -> tuple[Array, Array]:
-    """Closing entries of a type: shares and cash, `[A]` int32 each; zero before the last step."""
-    none = jnp.zeros(t.num_agents, jnp.int32)
-    cash = compute_if_any(
-        is_last, jax.vmap(t.closing.cash, (0, None, None, None)), none, agents, market, book,
-        reference_price,
-    )  # fmt: skip
-    return jnp.where(is_last, t.closing.quantity(agents), 0), jnp.where(is_last, cash, 0)
-
-
-def _new_agents(t: AgentType, key: Array, first_id: int, market: MarketState) -> AgentState:
-    """The agents of a type when an episode begins, leaves led by `[A]`."""
-    number = t.num_agents
-    agent_id = jnp.arange(first_id, first_id + number, dtype=jnp.int32)
-    zero = jnp.zeros(number, jnp.int32)
-
-    def repeat(leaf: Any) -> Array:
-        return jnp.broadcast_to(leaf, (number, *jnp.shape(leaf)))
-
-    side, size = t.task.sample(key, number)
-    account: Account = accounts.empty_accounts((number,))
-    return AgentState(
-        agent_id=agent_id,
-        account=account,
-        orders=jax.tree.map(repeat, no_orders(t.action.num_orders)),
-        next_order_id=FIRST_AGENT_ORDER_ID + agent_id - 1,
-        best_bid=repeat(market.best_bid),
-        best_ask=repeat(market.best_ask),
-        bid_quote=zero,
-        ask_quote=zero,
-        bid_quote_size=zero,
-        ask_quote_size=zero,
-        bid_queue=zero,
-        ask_queue=zero,
-        task_side=side,
-        task_size=size,
-        is_active=jnp.ones(number, bool),
-        episode_return=jnp.zeros(number, jnp.float32),
-        reward_state=jax.tree.map(repeat, t.reward.init()),
-    )

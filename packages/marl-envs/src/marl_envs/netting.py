@@ -12,7 +12,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 from flax import struct
-from lob_core.types import EventType, Orders, TimeInForce
+from lob_core.types import EventType, TimeInForce
 
 from marl_envs.types import INT32_MAX, SLOTS_PER_ORDER, OwnOrders, Replaceable, Wanted
 
@@ -88,7 +88,7 @@ def net_orders(
     Returns:
         Cancels first, then new orders, `R = num_requests(K)` rows; and the table that follows if
         every new good-till-cancelled order rests. Its sizes must be read from the book afterwards,
-        see `read_sizes`.
+        see `own_orders.read_sizes`.
     """
     wanted = merge_duplicates(wanted)
     num_orders = wanted.size.shape[0]
@@ -144,11 +144,3 @@ def net_orders(
     ids = jnp.where(ids == _NO_ID, 0, ids)
     table = OwnOrders(side=wanted.side, price=wanted.price, size=jnp.zeros_like(ids), order_id=ids)
     return requests, table
-
-
-def read_sizes(table: OwnOrders, bids: Orders, asks: Orders) -> OwnOrders:
-    """One agent's table with the sizes its orders have in the book, sides `[N]`."""
-    ids = table.order_id[..., None]
-    found_bid = jnp.sum(jnp.where(bids.order_id == ids, bids.size, 0), axis=-1)
-    found_ask = jnp.sum(jnp.where(asks.order_id == ids, asks.size, 0), axis=-1)
-    return table.replace(size=jnp.where(table.order_id > 0, found_bid + found_ask, 0))

@@ -20,6 +20,7 @@ def step_results(
     market_before: MarketState,
     market: MarketState,
     fills: Fills,
+    totals: Fills,
     closing: tuple[Array, Array],
     mid_mean: Array,
     reference_price: Array,
@@ -32,7 +33,8 @@ def step_results(
         after: their state after it, before closing.
         market_before: public facts before the step.
         market: public facts after it.
-        fills: sums by account, leaves `[number of accounts]`.
+        fills: what they traded in the step, leaves `[A]`.
+        totals: what everyone traded, leaves `[]`.
         closing: shares traded by bookkeeping (positive buys) and what they brought, `[A]` int32
             each; zero before the last step.
         mid_mean: `[]` float32, mean mid of the step relative to the reference price.
@@ -42,11 +44,9 @@ def step_results(
     old, new = before.account, after.account
     quantity, closing_cash = closing
     bought, sold = new.bought - old.bought, new.sold - old.sold
-    ids = after.agent_id
-    bought_value = fills.bought_notional[ids] - reference_price * bought
-    sold_value = fills.sold_notional[ids] - reference_price * sold
-    total_value = jnp.sum(fills.bought_notional) - reference_price * jnp.sum(fills.bought)
-    self_size = fills.self_size[ids]
+    bought_value = fills.bought_notional - reference_price * bought
+    sold_value = fills.sold_notional - reference_price * sold
+    total_value = totals.bought_notional - reference_price * totals.bought
     closing_bought = jnp.maximum(quantity, 0)
     closing_sold = jnp.maximum(-quantity, 0)
 
@@ -73,7 +73,7 @@ def step_results(
         best_ask=real(market.best_ask - reference_price),
         bid_before=real(market_before.best_bid - reference_price),
         ask_before=real(market_before.best_ask - reference_price),
-        others_size=real(market.volume - bought - sold + self_size),
+        others_size=real(market.volume - bought - sold + fills.self_size),
         others_value=real(total_value - bought_value - sold_value),
         volume=real(market.volume),
         arrival_price=relative(market.mid_open_half_ticks),
@@ -88,11 +88,11 @@ def step_results(
 def agent_info(result: StepResult, after: AgentState, fills: Fills) -> Info:
     """What a picture of the episode needs of each agent after a step, leaves `[A]`.
 
+    `fills` are what they traded in the step, leaves `[A]`.
     `bought`, `sold` and the average prices (ticks, 0 if none) are real trades of this step;
     `worth` is cash plus inventory at the mid, ticks times shares, without closing entries.
     """
-    ids = after.agent_id
-    bought, sold = fills.bought[ids], fills.sold[ids]
+    bought, sold = fills.bought, fills.sold
     account = after.account
     worth = account.cash + account.inventory * result.mid
 
@@ -109,9 +109,9 @@ def agent_info(result: StepResult, after: AgentState, fills: Fills) -> Info:
         "ask_quote_size": after.ask_quote_size,
         "bought": bought,
         "sold": sold,
-        "buy_price": average(fills.bought_notional[ids], bought),
-        "sell_price": average(fills.sold_notional[ids], sold),
-        "maker_size": fills.maker_size[ids],
+        "buy_price": average(fills.bought_notional, bought),
+        "sell_price": average(fills.sold_notional, sold),
+        "maker_size": fills.maker_size,
         "remaining": jnp.where(after.task_side == 0, 0, after.remaining),
         "task_side": after.task_side,
     }

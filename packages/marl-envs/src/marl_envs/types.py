@@ -242,6 +242,7 @@ class AgentState(Replaceable):
         is_active: `[]` bool, false once its task is done.
         episode_return: `[]` float32, sum of rewards so far.
         reward_state: what the reward remembers, a pytree.
+        action_memory: what the action scheme remembers, a pytree.
     """
 
     agent_id: Array
@@ -261,6 +262,7 @@ class AgentState(Replaceable):
     is_active: Array
     episode_return: Array
     reward_state: Any
+    action_memory: Any = ()
 
     @property
     def executed(self) -> Array:
@@ -282,10 +284,13 @@ class Calibration(Replaceable):
         volatility: `[]` float32, standard deviation of the mid change of one step, ticks.
         depth_decay: `[]` float32, per tick: trades of a step reach a distance d beyond the mid
             with probability about `exp(-depth_decay * d)`.
+        arrival_rate: `[]` float32, a step: share of steps in which trades reach beyond the mid,
+            averaged over the two sides.
     """
 
     volatility: Array
     depth_decay: Array
+    arrival_rate: Array
 
 
 @struct.dataclass

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from lob_core.types import BookState, EventType, Message, Orders, Outcome, Side
+from lob_core.types import BookState, EventType, Message, Outcome, Side
 
-from marl_envs.netting import read_sizes
+from marl_envs import own_orders
 from marl_envs.sequencing import signed_taker_size
 from marl_envs.types import INT32_MAX, Account, AgentState, MarketState, OwnOrders
 
@@ -81,63 +81,42 @@ def mean_mid(messages: Message, outcome: Outcome, reference_price: Array, last: 
     return jnp.where(number > 0, total / (2 * jnp.maximum(number, 1)), last)
 
 
-def agent_after(
-    agent: AgentState, table: OwnOrders, account: Account, next_order_id: Array, book: BookState
+def agents_after(
+    agents: AgentState, table: OwnOrders, account: Account, next_order_id: Array, book: BookState
 ) -> AgentState:
-    """One agent's own view after a step.
+    """The own views of the agents of a type after a step, leaves led by `[A]`.
 
     Args:
-        agent: its state before the step.
-        table: its orders, sizes not yet read from the book.
-        account: its account after the step.
-        next_order_id: `[]` int32.
+        agents: their state before the step.
+        table: their orders, sizes not yet read from the book.
+        account: their accounts after the step.
+        next_order_id: `[A]` int32.
         book: the book after the step, leaves `[N]`.
     """
-    orders = read_sizes(table, book.bids, book.asks)
-    others_bid, bid_place = _others(book.bids, agent.agent_id, is_bid=True)
-    others_ask, ask_place = _others(book.asks, agent.agent_id, is_bid=False)
+    orders = own_orders.read_sizes(table, agents.agent_id, book)
+    others_bid = own_orders.best_of_others(book.bids, agents.agent_id)
+    others_ask = own_orders.best_of_others(book.asks, agents.agent_id)
     bid_quote, bid_quote_size = _own_quote(orders, Side.BID)
     ask_quote, ask_quote_size = _own_quote(orders, Side.ASK)
-    return agent.replace(
+    return agents.replace(
         account=account,
         orders=orders,
         next_order_id=next_order_id,
-        best_bid=jnp.where(others_bid > 0, others_bid, agent.best_bid),
-        best_ask=jnp.where(others_ask > 0, others_ask, agent.best_ask),
+        best_bid=jnp.where(others_bid > 0, others_bid, agents.best_bid),
+        best_ask=jnp.where(others_ask > 0, others_ask, agents.best_ask),
         bid_quote=bid_quote,
         ask_quote=ask_quote,
         bid_quote_size=bid_quote_size,
         ask_quote_size=ask_quote_size,
-        bid_queue=_queue(book.bids, bid_quote, bid_place),
-        ask_queue=_queue(book.asks, ask_quote, ask_place),
+        bid_queue=own_orders.queue_ahead(book.bids, bid_quote, agents.agent_id),
+        ask_queue=own_orders.queue_ahead(book.asks, ask_quote, agents.agent_id),
     )
 
 
-def _others(side: Orders, agent_id: Array, *, is_bid: bool) -> tuple[Array, Array]:
-    """Best price of everyone else (0 if none), and the place of the agent's first order."""
-    is_own = side.agent_id == agent_id
-    is_other = (side.size > 0) & ~is_own
-    far = INT32_MAX
-    if is_bid:
-        price = jnp.max(jnp.where(is_other, side.price, 0))
-    else:
-        least = jnp.min(jnp.where(is_other, side.price, far))
-        price = jnp.where(least == far, 0, least)
-    place = jnp.min(jnp.where(is_own, jnp.arange(side.size.shape[0]), side.size.shape[0]))
-    return price, place
-
-
-def _queue(side: Orders, quote: Array, place: Array) -> Array:
-    """Shares at the quote's price that stand before the agent's first order."""
-    is_ahead = (side.price == quote) & (jnp.arange(side.size.shape[0]) < place) & (quote > 0)
-    return jnp.sum(jnp.where(is_ahead, side.size, 0))
-
-
 def _own_quote(orders: OwnOrders, side: Side) -> tuple[Array, Array]:
-    """The agent's best resting price on a side (0 if none), and its shares there."""
+    """Best resting price of each agent on a side (0 if none), and its shares there, `[A]`."""
     size = jnp.where(orders.side == side, jnp.sum(orders.size, axis=-1), 0)
     signed = jnp.where(size > 0, orders.price * side, -INT32_MAX)
-    best = jnp.max(signed)
-    has_quote = jnp.any(size > 0)
-    quote_size = jnp.sum(jnp.where(signed == best, size, 0))
-    return jnp.where(has_quote, best * side, 0), quote_size
+    best = jnp.max(signed, axis=-1, keepdims=True)
+    quote_size = jnp.sum(jnp.where((signed == best) & (size > 0), size, 0), axis=-1)
+    return jnp.where(jnp.any(size > 0, axis=-1), best[..., 0] * side, 0), quote_size

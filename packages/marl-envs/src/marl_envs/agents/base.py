@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from flax import struct
 from lob_core.types import BookState, Side
 
-from marl_envs.spaces import Box, Space
+from marl_envs.spaces import Box, MultiDiscrete, Space
 from marl_envs.types import AgentState, Calibration, MarketState, Replaceable, Wanted
 
 Array = jax.Array
@@ -86,8 +86,8 @@ class StepResult(Replaceable):
 
 
 @dataclasses.dataclass(frozen=True)
-class ActionScheme(abc.ABC):
-    """Turns an action into wanted orders."""
+class Behavior(abc.ABC):
+    """Decides what one agent wants; base of rule-based behaviors and of action schemes."""
 
     @property
     def uses_calibration(self) -> bool:
@@ -98,6 +98,49 @@ class ActionScheme(abc.ABC):
     @abc.abstractmethod
     def num_orders(self) -> int:
         """`K`, the most orders it can want at once."""
+
+    def init_memory(self, key: Array, agent: AgentState, market: MarketState) -> Any:
+        """What the agent remembers when an episode begins: a pytree, empty by default.
+
+        Args:
+            key: consumed; the agent's own.
+            agent: the agent's own state.
+            market: public facts.
+        """
+        return ()
+
+    @abc.abstractmethod
+    def decide(
+        self,
+        key: Array,
+        action: Array,
+        agent: AgentState,
+        memory: Any,
+        market: MarketState,
+        calibration: Calibration | None,
+    ) -> tuple[Wanted, Any]:
+        """Orders the agent wants after this step, and what it remembers.
+
+        Args:
+            key: consumed; the agent's own, independent of what anybody does.
+            action: an element of the action space; 0 for a rule-based agent.
+            agent: the agent's own state.
+            memory: what it remembered, the tree of `init_memory`.
+            market: public facts.
+            calibration: constants of the background; None unless `uses_calibration`.
+
+        Returns:
+            Leaves `[num_orders]`, and memory of the same tree, shapes and types.
+
+        Notes:
+            It is called on every step, also while the agent may not act: then its orders are
+            ignored, but its memory goes on.
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class ActionScheme(Behavior):
+    """Turns an action into wanted orders; one with memory overrides `decide`."""
 
     @property
     @abc.abstractmethod
@@ -124,6 +167,18 @@ class ActionScheme(abc.ABC):
             Leaves `[num_orders]`.
         """
 
+    def decide(
+        self,
+        key: Array,
+        action: Array,
+        agent: AgentState,
+        memory: Any,
+        market: MarketState,
+        calibration: Calibration | None,
+    ) -> tuple[Wanted, Any]:
+        """`wanted`, with the memory as it was."""
+        return self.wanted(action, agent, market, calibration), memory
+
 
 @dataclasses.dataclass(frozen=True)
 class Observation(abc.ABC):
@@ -135,13 +190,13 @@ class Observation(abc.ABC):
         """A name for every entry of the vector."""
 
     @property
-    def space(self) -> Box:
-        """Shape and limits of the vector."""
+    def space(self) -> Box | MultiDiscrete:
+        """Shape and limits of the vector; `MultiDiscrete` when it consists of tokens."""
         return Box(-jnp.inf, jnp.inf, (len(self.names),))
 
     @abc.abstractmethod
     def observe(self, agent: AgentState, market: MarketState, book: BookState) -> Array:
-        """`[F]` float32, one entry for each of `names`."""
+        """`[F]`, one entry for each of `names`: float32, or int32 when it consists of tokens."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from marl_envs.agents import directional, execution, market_making
-from marl_envs.agents.base import ActionScheme, Closing, NoTask, Observation, Reward, Task
+from marl_envs.agents.base import Behavior, Closing, NoTask, Observation, Reward, Task
 from marl_envs.agents.directional.actions import DirectionalTrading
 from marl_envs.agents.execution import actions as execution_actions
 from marl_envs.agents.execution import observations as execution_observations
 from marl_envs.agents.execution import rewards as execution_rewards
+from marl_envs.agents.execution import sizing
 from marl_envs.agents.execution.task import ExecutionTask
 from marl_envs.agents.market_making import actions as maker_actions
+from marl_envs.agents.market_making import depth, optimal, quoting, utilities
 from marl_envs.agents.market_making import observations as maker_observations
-from marl_envs.agents.market_making import quoting, utilities
 from marl_envs.agents.market_making import rewards as maker_rewards
 from marl_envs.closing import PositionClosing, TaskClosing
 from marl_envs.types import AgentSpec
@@ -28,20 +29,23 @@ class AgentKind:
     """What a kind of agent can be made of; the first entry of each mapping is the default.
 
     Attributes:
-        actions: action schemes by name.
-        observations: observations by name.
-        rewards: rewards by name.
+        actions: action schemes by name; of a rule-based kind, behaviors.
+        observations: observations by name; a rule-based kind has none.
+        rewards: rewards by name; a rule-based kind has none.
         closing: what becomes of a position or task when the episode ends.
         task: what an agent is given to do.
         description: one line for people.
+        is_rule_based: whether its agents act by themselves inside the market. Such types are not
+            in `env.groups`, take no action and get neither observation nor reward.
     """
 
-    actions: Mapping[str, type[ActionScheme]]
-    observations: Mapping[str, type[Observation]]
-    rewards: Mapping[str, type[Reward]]
+    actions: Mapping[str, type[Behavior]]
+    observations: Mapping[str, type[Observation]] = dataclasses.field(default_factory=dict)
+    rewards: Mapping[str, type[Reward]] = dataclasses.field(default_factory=dict)
     closing: type[Any] = PositionClosing
     task: type[Any] = NoTask
     description: str = ""
+    is_rule_based: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,9 +56,9 @@ class AgentType:
         name: key in every dict.
         kind: name of its `AgentKind`.
         num_agents: `A`.
-        action: its action scheme.
-        observation: its observation.
-        reward: its reward.
+        action: its action scheme, or the behavior of a rule-based type.
+        observation: its observation; None for a rule-based type.
+        reward: its reward; None for a rule-based type.
         closing: what becomes of its position or task when the episode ends.
         task: what its agents are given to do.
     """
@@ -62,11 +66,16 @@ class AgentType:
     name: str
     kind: str
     num_agents: int
-    action: ActionScheme
-    observation: Observation
-    reward: Reward
+    action: Behavior
+    observation: Observation | None
+    reward: Reward | None
     closing: Closing
     task: Task
+
+    @property
+    def is_rule_based(self) -> bool:
+        """Whether its agents act by themselves, without a learner."""
+        return self.reward is None
 
     @property
     def has_task(self) -> bool:
@@ -85,12 +94,17 @@ def register_agent(name: str, kind: AgentKind) -> None:
         kind: its pieces.
 
     Raises:
-        ValueError: if the name is taken by another kind, or a mapping is empty.
+        ValueError: if the name is taken by another kind, a mapping is empty, or a rule-based kind
+            has observations or rewards.
     """
     if _KINDS.get(name, kind) != kind:
         raise ValueError(f"agent kind {name!r} is already registered")
-    for field in ("actions", "observations", "rewards"):
-        if not getattr(kind, field):
+    if not kind.actions:
+        raise ValueError(f"agent kind {name!r} has no actions")
+    for field in ("observations", "rewards"):
+        if kind.is_rule_based and getattr(kind, field):
+            raise ValueError(f"agent kind {name!r} is rule-based; it must have no {field}")
+        if not kind.is_rule_based and not getattr(kind, field):
             raise ValueError(f"agent kind {name!r} has no {field}")
     _KINDS[name] = kind
 
@@ -116,11 +130,18 @@ def build_agent(spec: AgentSpec) -> AgentType:
     settings = dict(spec.settings)
     pieces = {
         "action": _pick("action", spec.action, kind.actions),
-        "observation": _pick("observation", spec.observation, kind.observations),
-        "reward": _pick("reward", spec.reward, kind.rewards),
         "closing": kind.closing,
         "task": kind.task,
     }
+    for name, options in (("observation", kind.observations), ("reward", kind.rewards)):
+        chosen = getattr(spec, name)
+        if not kind.is_rule_based:
+            pieces[name] = _pick(name, chosen, options)
+        elif chosen:
+            raise ValueError(
+                f"agent {spec.name!r} is of the rule-based kind {spec.kind!r} and has no {name}; "
+                f"{name} is {chosen!r}"
+            )
     known = {name: {f.name for f in dataclasses.fields(cls)} for name, cls in pieces.items()}
     unread = set(settings) - set().union(*known.values())
     if unread:
@@ -134,7 +155,10 @@ def build_agent(spec: AgentSpec) -> AgentType:
         name: cls(**{key: value for key, value in settings.items() if key in known[name]})
         for name, cls in pieces.items()
     }
-    return AgentType(name=spec.name, kind=spec.kind, num_agents=spec.num_agents, **built)
+    without = {"observation": None, "reward": None} if kind.is_rule_based else {}
+    return AgentType(
+        name=spec.name, kind=spec.kind, num_agents=spec.num_agents, **{**without, **built}
+    )
 
 
 def _pick(what: str, name: str, options: Mapping[str, Any]) -> Any:
@@ -151,12 +175,16 @@ register_agent(
     AgentKind(
         actions={
             "fixed_quants": maker_actions.FixedQuants,
-            "AvSt": maker_actions.AvellanedaStoikov,
+            "AvSt": optimal.AvellanedaStoikov,
+            "glft": optimal.Glft,
             "fixed_quants_paper": quoting.FixedQuantsPaper,
             "spread_skew": quoting.SpreadSkew,
             "bobStrategy": quoting.BobStrategy,
             "bobRL": quoting.BobRL,
             "simple": quoting.Simple,
+            "fixed_prices": depth.FixedPrices,
+            "continuous_quotes": depth.ContinuousQuotes,
+            "ladder": depth.Ladder,
             "directional_trading": DirectionalTrading,
             "do_nothing": maker_actions.DoNothing,
         },
@@ -164,6 +192,8 @@ register_agent(
             "engineered": maker_observations.Engineered,
             "basic": maker_observations.Basic,
             "book": maker_observations.Book,
+            "messages": maker_observations.Messages,
+            "tokens": maker_observations.Tokens,
         },
         rewards={
             "spooner_asym_damped2": maker_rewards.SpoonerAsymDamped2,
@@ -178,6 +208,7 @@ register_agent(
             "buy_sell_pnl": maker_rewards.BuySellPnl,
             "zero_inv": maker_rewards.ZeroInventory,
             "weight_pnl_inventory_pnl": maker_rewards.WeightPnlInventoryPnl,
+            "complex": utilities.Complex,
             "pnl": utilities.RealizedPnl,
             "cara": utilities.Cara,
             "mean_variance": utilities.MeanVariance,
@@ -194,6 +225,8 @@ register_agent(
             "fixed_quants": execution_actions.FixedQuants,
             "fixed_quants_1msg": execution_actions.FixedQuants,
             "simplest_case": execution_actions.SimplestCase,
+            "fixed_prices": sizing.FixedPrices,
+            "participation": sizing.Participation,
             "twap": execution_actions.Twap,
             "do_nothing": maker_actions.DoNothing,
         },
@@ -201,6 +234,8 @@ register_agent(
             "engineered": execution_observations.Engineered,
             "basic": execution_observations.Basic,
             "book": execution_observations.Book,
+            "messages": execution_observations.Messages,
+            "tokens": execution_observations.Tokens,
         },
         rewards={
             "normal": execution_rewards.Normal,
@@ -221,11 +256,14 @@ register_agent(
             "engineered": maker_observations.Engineered,
             "basic": maker_observations.Basic,
             "book": maker_observations.Book,
+            "messages": maker_observations.Messages,
+            "tokens": maker_observations.Tokens,
         },
         rewards={
             "delta_portfolio_value": maker_rewards.DeltaPortfolioValue,
             "portfolio_value": maker_rewards.PortfolioValue,
             "portfolio_value_scaled": maker_rewards.PortfolioValueScaled,
+            "sharpe": utilities.Sharpe,
             "pnl": utilities.RealizedPnl,
             "cara": utilities.Cara,
             "mean_variance": utilities.MeanVariance,
