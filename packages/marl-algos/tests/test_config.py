@@ -15,8 +15,8 @@ def test_override__of_one_type_leaves_the_others_alone():
     overrides = ["network=gru", "algo.agents.market_maker.learning_rate=0.02"]
     overrides += ["network.agents.execution.hidden=[7]"]
     types = type_configs(load_config(overrides))
-    assert types["market_maker"].ppo.learning_rate == 0.02
-    assert types["execution"].ppo.learning_rate == load_config([]).algo.learning_rate
+    assert types["market_maker"].settings.learning_rate == 0.02
+    assert types["execution"].settings.learning_rate == load_config([]).algo.learning_rate
     assert types["market_maker"].network.hidden == (64,)
     assert types["execution"].network.hidden == (7,)
     assert types["execution"].network.kind == "gru"
@@ -32,7 +32,7 @@ def test_override__of_one_type_leaves_the_others_alone():
         ("algo.num_envs=many", r"algo.num_envs.*many"),
         ("algo.num_envs=0", r"algo.num_envs is 0; it must be >= 1"),
         ("algo=alphazero", r"alphazero.*ippo mappo"),
-        ("algo.name=dqn", r"algo.name is 'dqn'; allowed: ippo, mappo"),
+        ("algo.name=none", r"algo.name is 'none'; choose .* algo=NAME, allowed: ippo, mappo"),
         ("algo.clip_eps=-1", r"algo.clip_eps is -1.0; it must be > 0"),
         ("algo.discount=2", r"algo.discount is 2.0"),
         ("algo.agents.execution.gae_lambda=3", r"'execution': algo.gae_lambda is 3.0"),

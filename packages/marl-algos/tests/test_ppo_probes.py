@@ -38,7 +38,7 @@ def outputs(ppo, state, obs, name="agent"):
 
     @jax.jit
     def run(agents):
-        outputs = ppo.distributions(agents, obs, ppo.initial_carry(1), is_first)
+        outputs = ppo.distributions(agents, obs, ppo.initial_carry(1), is_first, {})
         _, distribution, value = outputs[name]
         return value[0], distribution.mode()[0]
 

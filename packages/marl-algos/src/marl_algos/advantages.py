@@ -74,6 +74,24 @@ def gae(
     return advantages
 
 
+def discounted_sums(reward: Array, cut: Array, discount: float) -> Array:
+    """What is earned from step t to the end of the episode or of the stretch, `[T, ...]`.
+
+    Args:
+        reward: `[T, ...]`, reward of step t.
+        cut: `[T, ...]` bool, the episode ended after step t.
+        discount: gamma.
+    """
+
+    def step(total: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
+        reward_t, cut_t = now
+        total = reward_t + discount * jnp.where(cut_t, 0.0, total)
+        return total, total
+
+    _, sums = jax.lax.scan(step, jnp.zeros_like(reward[0]), (reward, cut), reverse=True)
+    return sums
+
+
 def masked_mean(x: Array, mask: Array) -> Array:
     """Mean of `x` where `mask` holds, `[]`; zero if it holds nowhere."""
     weight = mask.astype(jnp.float32)
@@ -120,6 +138,12 @@ class RunningMoments:
         """`[...]` float32, at least 1e-2; one before the first update."""
         variance = self.second / jnp.where(self.weight > 0.0, self.weight, 1.0) - self.mean**2
         return jnp.where(self.weight > 0.0, jnp.sqrt(jnp.maximum(variance, 1e-4)), 1.0)
+
+    @property
+    def rms(self) -> Array:
+        """`[...]` float32, root of the mean square, at least 1e-2; one before the first update."""
+        square = self.second / jnp.where(self.weight > 0.0, self.weight, 1.0)
+        return jnp.where(self.weight > 0.0, jnp.sqrt(jnp.maximum(square, 1e-4)), 1.0)
 
     def update(self, x: Array, mask: Array, decay: Array | float) -> RunningMoments:
         """Moments after a batch.

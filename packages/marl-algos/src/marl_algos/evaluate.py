@@ -19,10 +19,9 @@ from marl_envs import EnvParams, MarketEnv
 
 from marl_algos.baselines import Contest, contest_params, make_contests
 from marl_algos.data import Market, Split
-from marl_algos.ippo import PPO
-from marl_algos.rollout import flatten_obs
+from marl_algos.rollout import flatten_obs, legal_actions
 from marl_algos.statistics import Bootstrap
-from marl_algos.types import TypeState, split_by_type
+from marl_algos.types import Learner, split_by_type
 
 Array: TypeAlias = jax.Array
 Results: TypeAlias = dict[str, dict[str, npt.NDArray[Any]]]
@@ -52,14 +51,14 @@ class Evaluator:
     """Plays episodes of a market; every policy is compiled once.
 
     Attributes:
-        ppo: the learner whose policies are played.
+        learner: the learner whose policies are played.
         market: the market with its splits.
         num_episodes: `E`.
         contests: baselines to compare with.
     """
 
-    def __init__(self, ppo: PPO, market: Market, num_episodes: int, seed: int) -> None:
-        self.ppo = ppo
+    def __init__(self, learner: Learner, market: Market, num_episodes: int, seed: int) -> None:
+        self.learner = learner
         self.market = market
         self.num_episodes = num_episodes
         self.contests = make_contests(market.env)
@@ -77,7 +76,7 @@ class Evaluator:
 
     def play(
         self,
-        agents: dict[str, TypeState],
+        agents: dict[str, Any],
         split: Split,
         *,
         contest: Contest | None = None,
@@ -112,7 +111,7 @@ class Evaluator:
     def _episodes(
         self,
         env: MarketEnv,
-        agents: dict[str, TypeState],
+        agents: dict[str, Any],
         params: EnvParams,
         fixed: dict[str, Array],
         key: Array,
@@ -128,24 +127,26 @@ class Evaluator:
 
         obs, state = jax.vmap(env.reset_env, in_axes=(0, None))(keys_of_step(jnp.int32(0)), params)
         window = getattr(state.background, "window", jnp.arange(num_episodes))
-        carry = self.ppo.initial_carry(num_episodes)
+        carry = self.learner.initial_carry(num_episodes)
 
         def step(now: Any, index: Array) -> tuple[Any, Any]:
             obs, state, carry, _ = now
-            outputs = self.ppo.distributions(
-                agents, flatten_obs(env, obs), carry, jnp.broadcast_to(index == 0, num_episodes)
+            moves = self.learner.play(
+                agents,
+                split_by_type(jax.random.fold_in(key_policy, index), env.groups),
+                flatten_obs(env, obs),
+                carry,
+                jnp.broadcast_to(index == 0, num_episodes),
+                greedy=~sampled,
+                legal=legal_actions(env, state, params),
             )
-            policy_keys = split_by_type(jax.random.fold_in(key_policy, index), env.groups)
-            action = {
-                name: jnp.where(sampled, d.sample(policy_keys[name]), d.mode())
-                for name, (_, d, _) in outputs.items()
-            }
+            action = {name: move.action for name, move in moves.items()}
             for name, value in fixed.items():
                 action[name] = jnp.broadcast_to(value, (num_episodes, *value.shape))
             obs, state, _, _, _, info = jax.vmap(env.step_env, in_axes=(0, 0, 0, None))(
                 keys_of_step(index + 1), state, action, params
             )
-            carry = {name: output[0] for name, output in outputs.items()}
+            carry = {name: move.carry for name, move in moves.items()}
             shown = {"market": info["market"], "agents": info["agents"], "actions": action}
             return (obs, state, carry, info["episode"]), jax.tree.map(lambda x: x[0], shown)
 
@@ -169,7 +170,7 @@ class Evaluator:
             for name, group in env.groups.items()
         }
 
-    def choose(self, agents: dict[str, TypeState], contest: Contest) -> int:
+    def choose(self, agents: dict[str, Any], contest: Contest) -> int:
         """The constant action with which a baseline does best on the validation split."""
         if contest.num_choices == 1:
             return 0
@@ -197,7 +198,7 @@ class Evaluation:
 
 def evaluate(
     evaluator: Evaluator,
-    learners: list[dict[str, TypeState]],
+    learners: list[dict[str, Any]],
     split: Split,
     *,
     sampled: bool,

@@ -13,23 +13,32 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias
+from functools import partial
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
 
-from marl_algos.advantages import RunningMoments, gae, next_values, normalize_advantages
+from marl_algos.advantages import (
+    RunningMoments,
+    discounted_sums,
+    gae,
+    masked_mean,
+    next_values,
+    normalize_advantages,
+)
+from marl_algos.learner import LearnerBase, is_finite, linear, weight_of_past
 from marl_algos.losses import clipped_policy_loss, explained_variance, value_loss
-from marl_algos.networks import ActorCritic, Carry, Distribution, initial_carry
+from marl_algos.networks import ActorCritic, Carry, Distribution, initial_carry, restrict
 from marl_algos.networks.heads import check_action_space, rescale_value_head
-from marl_algos.rollout import Decision, collect, reset_batch
+from marl_algos.rollout import Decision, collect
 from marl_algos.settings import PPOConfig, TypeConfig
 from marl_algos.types import (
     Environment,
     Metrics,
-    RolloutState,
+    Move,
     RunnerState,
     Trajectory,
     TypeState,
@@ -40,9 +49,6 @@ from marl_algos.types import (
 Array: TypeAlias = jax.Array
 CriticInputs: TypeAlias = Callable[[dict[str, Array]], dict[str, Array]]
 """Maps (normalized) observations by type `[..., A, F]` to what each type's critic sees."""
-
-OBS_LIMIT: Final = 10.0
-"""Normalized observations are clipped to this many standard deviations."""
 
 
 def own_observation(obs: dict[str, Array]) -> dict[str, Array]:
@@ -62,24 +68,22 @@ class Batch:
     advantage: Array
     target: Array
     active: Array
+    legal: Array | None
 
 
-class PPO:
+class PPO(LearnerBase):
     """Independent PPO on one environment: pure methods to jit.
 
     Attributes:
-        env: the environment.
-        types: configuration by agent type.
         networks: one module by agent type.
-        num_envs: `B`, parallel environments.
-        num_steps: `T`, steps of a rollout.
-        num_updates: updates of the whole run, the horizon of schedules.
         critic_inputs: what critics see.
 
     Raises:
-        ValueError: if types and groups differ, a space is not covered, or a batch does not split
+        ValueError: as `LearnerBase`; also if a space is not covered, or a batch does not split
             into equal minibatches.
     """
+
+    settings_class = PPOConfig
 
     def __init__(
         self,
@@ -91,23 +95,9 @@ class PPO:
         num_updates: int,
         critic_inputs: CriticInputs = own_observation,
     ) -> None:
-        if set(types) != set(env.groups):
-            raise ValueError(
-                f"the environment has the agent types {sorted(env.groups)}; "
-                f"settings are given for {sorted(types)}"
-            )
-        for name, value in (
-            ("num_envs", num_envs),
-            ("num_steps", num_steps),
-            ("num_updates", num_updates),
-        ):
-            if value < 1:
-                raise ValueError(f"algo.{name} is {value}; it must be >= 1")
-        self.env = env
-        self.types = dict(types)
-        self.num_envs = num_envs
-        self.num_steps = num_steps
-        self.num_updates = num_updates
+        super().__init__(
+            env, types, num_envs=num_envs, num_steps=num_steps, num_updates=num_updates
+        )
         self.critic_inputs = critic_inputs
         self.networks = {}
         for name, config in self.types.items():
@@ -121,10 +111,11 @@ class PPO:
             rows = num_envs * group.num_agents
             if not config.network.is_recurrent:
                 rows *= num_steps
-            if rows % config.ppo.num_minibatches:
+            parts = config.settings.num_minibatches
+            if rows % parts:
+                what = "actors" if config.network.is_recurrent else "rows"
                 raise ValueError(
-                    f"agents {name!r}: {rows} {'actors' if config.network.is_recurrent else 'rows'}"
-                    f" do not split into num_minibatches={config.ppo.num_minibatches}"
+                    f"agents {name!r}: {rows} {what} do not split into num_minibatches={parts}"
                 )
             self.networks[name] = ActorCritic(group.action_space, config.network)
 
@@ -133,36 +124,30 @@ class PPO:
     def init(self, key: Array, env_params: Any) -> RunnerState:
         """Fresh networks and environments."""
         key_env, key_net, key = jax.random.split(key, 3)
-        obs, env_state = reset_batch(self.env, key_env, env_params, self.num_envs)
+        rollout = self.start_rollout(key_env, env_params)
         keys = split_by_type(key_net, self.env.groups)
-        critic_obs = self.critic_inputs(obs)
+        critic_obs = self.critic_inputs(rollout.obs)
         agents = {}
         for name, config in self.types.items():
+            obs = rollout.obs[name]
             params = self.networks[name].init(
                 keys[name],
-                initial_carry(config.network, obs[name].shape[:-1]),
-                obs[name][None],
+                initial_carry(config.network, obs.shape[:-1]),
+                obs[None],
                 critic_obs[name][None],
-                jnp.zeros((1, *obs[name].shape[:-1]), bool),
+                jnp.zeros((1, *obs.shape[:-1]), bool),
             )
             agents[name] = TypeState(
                 params=params,
-                opt_state=optimizer(config.ppo).init(params),
+                opt_state=optimizer(config.settings).init(params),
                 value_moments=RunningMoments.create(),
-                obs_moments=RunningMoments.create(obs[name].shape[-1:]),
+                obs_moments=RunningMoments.create(obs.shape[-1:]),
+                return_moments=RunningMoments.create(),
             )
-        lead = {name: value.shape[:-1] for name, value in obs.items()}
-        rollout = RolloutState(
-            env_state=env_state,
-            obs=obs,
-            carry=self.initial_carry(self.num_envs),
-            is_first=jnp.ones((self.num_envs,), bool),
-            episode_return={n: jnp.zeros(lead[n]) for n in self.types},
-        )
         return RunnerState(agents, rollout, key, jnp.zeros((), jnp.int32))
 
     def initial_carry(self, num_envs: int) -> dict[str, Carry]:
-        """Hidden states `[num_envs, A, H]` by type at the start of an episode."""
+        """Hidden states by type at the start of an episode, leaves `[num_envs, A, ...]`."""
         return {
             name: initial_carry(config.network, (num_envs, self.env.groups[name].num_agents))
             for name, config in self.types.items()
@@ -170,23 +155,13 @@ class PPO:
 
     # --- acting --------------------------------------------------------------------------------
 
-    def normalize_obs(
-        self, agents: dict[str, TypeState], obs: dict[str, Array]
-    ) -> dict[str, Array]:
-        """Observations by type as the networks see them."""
-        return {
-            name: jnp.clip(agents[name].obs_moments.normalize(x), -OBS_LIMIT, OBS_LIMIT)
-            if self.types[name].ppo.normalize_obs
-            else x
-            for name, x in obs.items()
-        }
-
     def distributions(
         self,
         agents: dict[str, TypeState],
         obs: dict[str, Array],
         carry: dict[str, Carry],
         is_first: Array,
+        legal: dict[str, Array],
     ) -> dict[str, tuple[Carry, Distribution, Array]]:
         """Runs all networks for one step.
 
@@ -195,6 +170,7 @@ class PPO:
             obs: by type `[B, A, F]`.
             carry: hidden states by type.
             is_first: `[B]` bool.
+            legal: action masks by type `[B, A, n]`; types without an entry are free.
 
         Returns:
             By type: new hidden states, distribution `[B, A]`, value `[B, A]` in reward units.
@@ -212,7 +188,7 @@ class PPO:
                 reset[None],
             )
             new, distribution, value = output
-            single = jax.tree.map(lambda x: x[0], distribution)
+            single = restrict(jax.tree.map(lambda x: x[0], distribution), legal.get(name))
             outputs[name] = (new, single, agents[name].value_moments.denormalize(value[0]))
         return outputs
 
@@ -223,15 +199,33 @@ class PPO:
         obs: dict[str, Array],
         carry: dict[str, Carry],
         is_first: Array,
+        legal: dict[str, Array],
     ) -> dict[str, Decision]:
         """Samples actions of all types."""
+        outputs = self.distributions(agents, obs, carry, is_first, legal)
         decisions = {}
-        for name, (new, distribution, value) in self.distributions(
-            agents, obs, carry, is_first
-        ).items():
+        for name, (new, distribution, value) in outputs.items():
             action = distribution.sample(keys[name])
             decisions[name] = Decision(action, distribution.log_prob(action), value, new)
         return decisions
+
+    def play(
+        self,
+        agents: dict[str, TypeState],
+        keys: dict[str, Array],
+        obs: dict[str, Array],
+        carry: dict[str, Carry],
+        is_first: Array,
+        *,
+        greedy: Array | bool,
+        legal: dict[str, Array] | None = None,
+    ) -> dict[str, Move]:
+        """Actions of all types, the most probable or sampled; see `marl_algos.types.Learner`."""
+        outputs = self.distributions(agents, obs, carry, is_first, legal or {})
+        return {
+            name: Move(jnp.where(greedy, policy.mode(), policy.sample(keys[name])), new)
+            for name, (new, policy, _) in outputs.items()
+        }
 
     def values(
         self,
@@ -260,23 +254,14 @@ class PPO:
     # --- learning ------------------------------------------------------------------------------
 
     def update(self, state: RunnerState, env_params: Any) -> tuple[RunnerState, Metrics]:
-        """One rollout of `B x T` environment steps, then gradient steps for every type.
-
-        Args:
-            state: where the run stands.
-            env_params: parameters of the environments.
-
-        Returns:
-            The new state, and metrics: `agents` by type, `episode`, `market`, `counters`,
-            `episodes` (how many ended) and `finite` (no parameter or loss is NaN or infinite).
-        """
+        """One rollout, then gradient steps for every type; see `marl_algos.types.Learner`."""
         key_rollout, key_learn, key = jax.random.split(state.key, 3)
         agents = state.agents
         rollout, trajectories, last_values, metrics = collect(
             self.env,
             env_params,
-            lambda keys, obs, carry, first: self.act(agents, keys, obs, carry, first),
-            lambda obs, carry, first: self.values(agents, obs, carry, first),
+            partial(self.act, agents),
+            partial(self.values, agents),
             state.rollout,
             key_rollout,
             self.num_steps,
@@ -285,7 +270,6 @@ class PPO:
         obs = self.normalize_obs(agents, raw)
         critic_obs = self.critic_inputs(obs)
         keys = split_by_type(key_learn, self.env.groups)
-        progress = state.update.astype(jnp.float32) / self.num_updates
         learned, finite = {}, jnp.ones((), bool)
         for name, trajectory in trajectories.items():
             learned[name], numbers = self._learn(
@@ -296,16 +280,16 @@ class PPO:
                 state.rollout.carry[name],
                 last_values[name],
                 keys[name],
-                progress,
+                state.update,
             )
             moments = agents[name].obs_moments.update(
                 raw[name].reshape(-1, raw[name].shape[-1]),
                 trajectory.active.reshape(-1),
-                1.0 - 1.0 / (2.0 + state.update.astype(jnp.float32)),
+                weight_of_past(state.update),
             )
             learned[name] = dataclasses.replace(learned[name], obs_moments=moments)
             metrics["agents"][name] |= numbers
-            finite &= jnp.isfinite(numbers["loss"]) & _is_finite(learned[name].params)
+            finite &= jnp.isfinite(numbers["loss"]) & is_finite(learned[name].params)
         metrics["finite"] = finite
         return RunnerState(learned, rollout, key, state.update + 1), metrics
 
@@ -318,16 +302,22 @@ class PPO:
         carry: Carry,
         last_value: Array,
         key: Array,
-        progress: Array,
+        update: Array,
     ) -> tuple[TypeState, Metrics]:
         """Gradient steps of one type on its trajectory (observations already normalized)."""
         config = self.types[name]
-        ppo = config.ppo
+        ppo: PPOConfig = config.settings
+        active = trajectory.active
+        reward, scale = trajectory.reward, agent.return_moments
+        if ppo.normalize_reward:
+            sums = discounted_sums(reward, trajectory.cut, ppo.discount)
+            scale = scale.update(sums.reshape(-1), active.reshape(-1), weight_of_past(update))
+            reward = reward / scale.rms
         following = next_values(
             trajectory.value, last_value, trajectory.final_value, trajectory.cut
         )
         advantages = gae(
-            trajectory.reward,
+            reward,
             trajectory.value,
             following,
             trajectory.terminated,
@@ -336,7 +326,6 @@ class PPO:
             gae_lambda=ppo.gae_lambda,
         )
         targets = trajectory.value + advantages
-        active = trajectory.active
         moments = agent.value_moments.update(
             targets.reshape(-1), active.reshape(-1), ppo.value_norm_decay
         )
@@ -350,12 +339,19 @@ class PPO:
             advantage=normalize_advantages(advantages, active),
             target=moments.normalize(targets),
             active=active,
+            legal=trajectory.legal,
         )
         batch = merge_actors(batch, axis=1)
         if not config.network.is_recurrent:
             batch = jax.tree.map(lambda x: x.reshape(1, -1, *x.shape[2:]), batch)
         params, opt_state, losses = self._epochs(
-            name, params, agent.opt_state, batch, merge_actors(carry, axis=0), key, progress
+            name,
+            params,
+            agent.opt_state,
+            batch,
+            merge_actors(carry, axis=0),
+            key,
+            update.astype(jnp.float32) / self.num_updates,
         )
         numbers = {k: jnp.mean(v) for k, v in losses.items() if k != "ratio_error"}
         numbers |= {
@@ -363,7 +359,8 @@ class PPO:
             "explained_variance": explained_variance(trajectory.value, targets, active),
             "value_mean": jnp.mean(trajectory.value),
         }
-        return TypeState(params, opt_state, moments, agent.obs_moments), numbers
+        after = TypeState(params, opt_state, moments, agent.obs_moments, scale)
+        return after, numbers
 
     def _epochs(
         self,
@@ -376,25 +373,24 @@ class PPO:
         progress: Array,
     ) -> tuple[Any, Any, dict[str, Array]]:
         """Passes over the batch in shuffled minibatches along the actor axis."""
-        ppo = self.types[name].ppo
+        ppo: PPOConfig = self.types[name].settings
         network = self.networks[name]
         transform = optimizer(ppo)
-        rate = ppo.learning_rate * _linear(progress, ppo.final_learning_rate)
-        entropy_coef = ppo.entropy_coef * _linear(progress, ppo.final_entropy_coef)
+        rate = ppo.learning_rate * linear(progress, ppo.final_learning_rate)
+        entropy_coef = ppo.entropy_coef * linear(progress, ppo.final_entropy_coef)
         num_rows = batch.advantage.shape[1]
 
         def loss_fn(params: Any, data: tuple[Batch, Carry]) -> tuple[Array, dict[str, Array]]:
             rows, start = data
             output: Any = network.apply(params, start, rows.obs, rows.critic_obs, rows.is_first)
             _, distribution, value = output
+            distribution = restrict(distribution, rows.legal)
             log_ratio = distribution.log_prob(rows.action) - rows.log_prob
             policy, numbers = clipped_policy_loss(
                 log_ratio, rows.advantage, rows.active, ppo.clip_eps
             )
             critic = value_loss(value, rows.target, rows.active, ppo.huber_delta)
-            entropy = jnp.sum(distribution.entropy() * rows.active) / jnp.maximum(
-                jnp.sum(rows.active), 1.0
-            )
+            entropy = masked_mean(distribution.entropy(), rows.active)
             loss = policy + ppo.value_coef * critic - entropy_coef * entropy
             numbers |= {
                 "loss": loss,
@@ -429,13 +425,3 @@ def optimizer(config: PPOConfig) -> optax.GradientTransformation:
     return optax.chain(
         optax.clip_by_global_norm(config.max_grad_norm), optax.scale_by_adam(eps=1e-5)
     )
-
-
-def _linear(progress: Array, final: float) -> Array:
-    """Falls (or rises) from 1 at progress 0 to `final` at progress 1."""
-    return 1.0 + (final - 1.0) * progress
-
-
-def _is_finite(tree: Any) -> Array:
-    """`[]` bool: no leaf holds a NaN or an infinity."""
-    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(tree)]))

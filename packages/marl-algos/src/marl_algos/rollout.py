@@ -37,9 +37,10 @@ class Decision(NamedTuple):
 
 
 ActFn: TypeAlias = Callable[
-    [dict[str, Array], dict[str, Array], dict[str, Carry], Array], dict[str, Decision]
+    [dict[str, Array], dict[str, Array], dict[str, Any], Array, dict[str, Array]], dict[str, Any]
 ]
-"""`(keys by type, obs by type, carries by type, is_first [B]) -> decisions by type`."""
+"""`(keys by type, obs by type, carries by type, is_first [B], legal by type) -> by type`, whose
+values have at least an `action` and a `carry`."""
 ValueFn: TypeAlias = Callable[[dict[str, Array], dict[str, Carry], Array], dict[str, Array]]
 """`(obs by type, carries by type, is_first [B]) -> values [B, A] by type`."""
 
@@ -56,6 +57,8 @@ class EnvStep(NamedTuple):
         truncated: by type `[B, A]` bool.
         active: by type `[B, A]` bool, the agent took part in this step.
         done: `[B]` bool, the episode of the environment ended.
+        final_legal: by type `[B, A, n]` bool, actions allowed after the step, before any reset;
+            types that are free have no entry.
         info: as given by the environments, leaves led by `B`.
     """
 
@@ -67,7 +70,41 @@ class EnvStep(NamedTuple):
     truncated: dict[str, Array]
     active: dict[str, Array]
     done: Array
+    final_legal: dict[str, Array]
     info: dict[str, Any]
+
+
+class Outcome(NamedTuple):
+    """What a step brought the agents of one type, leaves `[B, A]`.
+
+    Attributes:
+        reward: float32, 0 for those that had finished before.
+        terminated: bool, nothing can be earned afterwards.
+        truncated: bool, the episode was cut though more could have been earned.
+        cut: bool, the agent's episode ended for whatever reason.
+        active: bool, the agent took part in the step.
+    """
+
+    reward: Array
+    terminated: Array
+    truncated: Array
+    cut: Array
+    active: Array
+
+
+RecordFn: TypeAlias = Callable[
+    [RolloutState, dict[str, Array], dict[str, Any], EnvStep, dict[str, Outcome]], dict[str, Any]
+]
+"""`(state before, legal, decisions, step, outcomes) -> rows by type` that a rollout stacks."""
+
+
+def legal_actions(env: Environment, env_state: Any, params: Any) -> dict[str, Array]:
+    """Action masks by type `[B, A, n]` bool of states `[B, ...]`; empty if all types are free."""
+    action_mask = getattr(env, "action_mask", None)
+    if action_mask is None:
+        return {}
+    masks: dict[str, Array] = jax.vmap(action_mask, in_axes=(0, None))(env_state, params)
+    return masks
 
 
 def flatten_obs(env: Environment, obs: dict[str, Array]) -> dict[str, Array]:
@@ -123,8 +160,59 @@ def step_batch(
         truncated,
         info["active"],
         done,
+        legal_actions(env, env_state, params),
         info,
     )
+
+
+def run_steps(
+    env: Environment,
+    params: Any,
+    act: ActFn,
+    record: RecordFn,
+    state: RolloutState,
+    key: Array,
+    num_steps: int,
+) -> tuple[RolloutState, dict[str, Any], Metrics]:
+    """Lets all environments run for `num_steps` steps.
+
+    Args:
+        env: the environment.
+        params: its parameters, shared by all parallel copies.
+        act: policy of all types.
+        record: what is kept of a step.
+        state: where the environments stand.
+        key: consumed.
+        num_steps: `T`.
+
+    Returns:
+        The new state, the rows by type with a leading axis `T`, and metrics reduced over steps
+        and environments.
+    """
+
+    def step(now: RolloutState, key: Array) -> tuple[RolloutState, Any]:
+        key_act, key_env = jax.random.split(key)
+        keys = split_by_type(key_act, env.groups)
+        legal = legal_actions(env, now.env_state, params)
+        decisions = act(keys, now.obs, now.carry, now.is_first, legal)
+        action = {name: decision.action for name, decision in decisions.items()}
+        after = step_batch(env, key_env, now.env_state, action, params)
+        outcomes = {name: _outcome(after, name) for name in env.groups}
+        returns = {n: now.episode_return[n] + outcome.reward for n, outcome in outcomes.items()}
+        following = RolloutState(
+            env_state=after.env_state,
+            obs=after.obs,
+            carry={name: decision.carry for name, decision in decisions.items()},
+            is_first=after.done,
+            episode_return={
+                name: jnp.where(after.done[:, None], 0.0, total) for name, total in returns.items()
+            },
+        )
+        rows = record(now, legal, decisions, after, outcomes)
+        return following, (rows, _reduce_step(after, outcomes, returns))
+
+    state, (rows, reduced) = jax.lax.scan(step, state, jax.random.split(key, num_steps))
+    return state, rows, _reduce_rollout(reduced)
 
 
 def collect(
@@ -136,12 +224,12 @@ def collect(
     key: Array,
     num_steps: int,
 ) -> tuple[RolloutState, dict[str, Trajectory], dict[str, Array], Metrics]:
-    """Lets all environments run for `num_steps` steps.
+    """Trajectories with the values that advantages need.
 
     Args:
         env: the environment.
         params: its parameters, shared by all parallel copies.
-        act: policy of all types.
+        act: policy of all types, giving a `Decision` each.
         value: value of all types; called for truncated episodes and after the last step.
         state: where the environments stand.
         key: consumed.
@@ -152,50 +240,45 @@ def collect(
         next, and metrics reduced over steps and environments.
     """
 
-    def step(now: RolloutState, key: Array) -> tuple[RolloutState, Any]:
-        key_act, key_env = jax.random.split(key)
-        decisions = act(split_by_type(key_act, env.groups), now.obs, now.carry, now.is_first)
-        carry = {name: d.carry for name, d in decisions.items()}
-        action = {name: d.action for name, d in decisions.items()}
-        after = step_batch(env, key_env, now.env_state, action, params)
-        truncated = {
-            name: after.truncated[name] & ~after.terminated[name] & after.active[name]
-            for name in env.groups
-        }
+    def record(
+        now: RolloutState,
+        legal: dict[str, Array],
+        decisions: dict[str, Decision],
+        after: EnvStep,
+        outcomes: dict[str, Outcome],
+    ) -> dict[str, Trajectory]:
+        carry = {name: decision.carry for name, decision in decisions.items()}
+        truncated = {name: outcome.truncated for name, outcome in outcomes.items()}
         final_values = _final_values(value, after, carry, truncated)
-
-        done = after.done[:, None]
-        rows, returns = {}, {}
-        for name, decision in decisions.items():
-            active = after.active[name]
-            cut = after.terminated[name] | after.truncated[name] | done
-            reward = jnp.where(active, after.reward[name], 0.0)
-            returns[name] = now.episode_return[name] + reward
-            rows[name] = Trajectory(
+        return {
+            name: Trajectory(
                 obs=now.obs[name],
                 action=decision.action,
                 log_prob=decision.log_prob,
                 value=decision.value,
-                reward=reward,
-                terminated=cut & ~truncated[name],
-                cut=cut,
-                is_first=jnp.broadcast_to(now.is_first[:, None], cut.shape),
-                active=active,
+                reward=outcomes[name].reward,
+                terminated=outcomes[name].terminated,
+                cut=outcomes[name].cut,
+                is_first=jnp.broadcast_to(now.is_first[:, None], outcomes[name].cut.shape),
+                active=outcomes[name].active,
                 final_value=final_values[name],
+                legal=legal.get(name),
             )
-        reduced = _reduce_step(after, rows, returns)
-        following = RolloutState(
-            env_state=after.env_state,
-            obs=after.obs,
-            carry=carry,
-            is_first=after.done,
-            episode_return={n: jnp.where(done, 0.0, total) for n, total in returns.items()},
-        )
-        return following, (rows, reduced)
+            for name, decision in decisions.items()
+        }
 
-    state, (trajectories, reduced) = jax.lax.scan(step, state, jax.random.split(key, num_steps))
+    state, trajectories, metrics = run_steps(env, params, act, record, state, key, num_steps)
     last_value = value(state.obs, state.carry, state.is_first)
-    return state, trajectories, last_value, _reduce_rollout(reduced)
+    return state, trajectories, last_value, metrics
+
+
+def _outcome(after: EnvStep, name: str) -> Outcome:
+    """What a step brought one agent type."""
+    active = after.active[name]
+    truncated = after.truncated[name] & ~after.terminated[name] & active
+    cut = after.terminated[name] | after.truncated[name] | after.done[:, None]
+    reward = jnp.where(active, after.reward[name], 0.0)
+    return Outcome(reward, cut & ~truncated, truncated, cut, active)
 
 
 def _final_values(
@@ -215,7 +298,9 @@ def _final_values(
     return bootstrapped
 
 
-def _reduce_step(after: EnvStep, rows: dict[str, Trajectory], returns: dict[str, Array]) -> Metrics:
+def _reduce_step(
+    after: EnvStep, outcomes: dict[str, Outcome], returns: dict[str, Array]
+) -> Metrics:
     """Sums of one step over environments, so that no per-environment number is kept."""
     done = after.done.astype(jnp.float32)
 
@@ -228,8 +313,8 @@ def _reduce_step(after: EnvStep, rows: dict[str, Trajectory], returns: dict[str,
         "episodes": jnp.sum(done),
         "results": jax.tree.map(where_done, episode),
         "returns": {name: where_done(total) for name, total in returns.items()},
-        "reward": {name: jnp.sum(row.reward) for name, row in rows.items()},
-        "active": {name: jnp.sum(row.active) for name, row in rows.items()},
+        "reward": {name: jnp.sum(outcome.reward) for name, outcome in outcomes.items()},
+        "active": {name: jnp.sum(outcome.active) for name, outcome in outcomes.items()},
         "market": jax.tree.map(lambda x: jnp.mean(x.astype(jnp.float32)), after.info["market"]),
         "counters": jax.tree.map(lambda x: jnp.max(x).astype(jnp.int32), after.info["counters"]),
     }

@@ -1,9 +1,13 @@
-"""Hyper-parameters and architectures: frozen, checked, and importable without JAX."""
+"""Hyper-parameters and architectures: frozen, checked, and importable without JAX.
+
+Learners that replay stored experience have theirs in `marl_algos.settings_replay`.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 NETWORK_KINDS: Final = ("feed_forward", "gru")
 ACTIVATIONS: Final = ("tanh", "relu", "silu")
@@ -30,6 +34,8 @@ class PPOConfig:
         num_minibatches: parts of a pass; over actors for recurrent networks, else over all.
         value_norm_decay: weight of the past in the moments that normalize value targets.
         normalize_obs: observations are standardized by running moments and clipped to +-10.
+        normalize_reward: rewards are divided by the running root mean square of discounted
+            returns; values are then in that unit.
 
     Raises:
         ValueError: naming the field that is outside its domain.
@@ -49,24 +55,49 @@ class PPOConfig:
     num_minibatches: int = 4
     value_norm_decay: float = 0.9
     normalize_obs: bool = True
+    normalize_reward: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("discount", "gae_lambda", "value_norm_decay"):
-            value = getattr(self, name)
-            if not 0.0 <= value <= 1.0:
-                raise ValueError(f"algo.{name} is {value}; it must lie in [0, 1]")
-        for name in ("learning_rate", "clip_eps", "huber_delta", "max_grad_norm"):
-            value = getattr(self, name)
-            if not value > 0.0:
-                raise ValueError(f"algo.{name} is {value}; it must be > 0")
-        for name in ("final_learning_rate", "entropy_coef", "final_entropy_coef", "value_coef"):
-            value = getattr(self, name)
-            if not value >= 0.0:
-                raise ValueError(f"algo.{name} is {value}; it must be >= 0")
-        for name in ("num_epochs", "num_minibatches"):
-            value = getattr(self, name)
-            if value < 1:
-                raise ValueError(f"algo.{name} is {value}; it must be >= 1")
+        check_domains(
+            self,
+            fractions=("discount", "gae_lambda", "value_norm_decay"),
+            positive=("learning_rate", "clip_eps", "huber_delta", "max_grad_norm"),
+            nonnegative=("final_learning_rate", "entropy_coef", "final_entropy_coef", "value_coef"),
+            counts=("num_epochs", "num_minibatches"),
+        )
+
+
+def check_domains(
+    settings: Any,
+    *,
+    fractions: tuple[str, ...] = (),
+    positive: tuple[str, ...] = (),
+    nonnegative: tuple[str, ...] = (),
+    counts: tuple[str, ...] = (),
+) -> None:
+    """Checks named fields of learning settings.
+
+    Args:
+        settings: holds the fields.
+        fractions: fields that must lie in [0, 1].
+        positive: fields that must be > 0.
+        nonnegative: fields that must be >= 0.
+        counts: whole numbers that must be >= 1.
+
+    Raises:
+        ValueError: naming the first field that is outside its domain.
+    """
+    domains: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
+        (fractions, lambda x: 0.0 <= x <= 1.0, "lie in [0, 1]"),
+        (positive, lambda x: x > 0.0, "be > 0"),
+        (nonnegative, lambda x: x >= 0.0, "be >= 0"),
+        (counts, lambda x: x >= 1, "be >= 1"),
+    )
+    for names, is_allowed, what in domains:
+        for name in names:
+            value = getattr(settings, name)
+            if not is_allowed(value):
+                raise ValueError(f"algo.{name} is {value}; it must {what}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,9 +150,9 @@ class TypeConfig:
     """How the agents of one type learn: they share one network.
 
     Attributes:
-        ppo: hyper-parameters.
+        settings: hyper-parameters of the learner, e.g. `PPOConfig`.
         network: architecture.
     """
 
-    ppo: PPOConfig = dataclasses.field(default_factory=PPOConfig)
+    settings: Any = dataclasses.field(default_factory=PPOConfig)
     network: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)

@@ -19,6 +19,7 @@ import numpy as np
 from lob_core.runtime import DeviceError, configure_cpu, require_device
 from omegaconf import DictConfig
 
+from marl_algos import learners
 from marl_algos.checkpoint import CheckpointError, CheckpointStore
 from marl_algos.conf.load import (
     ConfigError,
@@ -30,17 +31,13 @@ from marl_algos.conf.load import (
 from marl_algos.conf.schema import Config
 from marl_algos.data import DataError, Market, make_market
 from marl_algos.evaluate import Evaluator, evaluate
-from marl_algos.ippo import PPO
 from marl_algos.logging import MetricsLog, ProgressReport, to_plain, write_json
-from marl_algos.mappo import make_mappo
 from marl_algos.runfolder import RunFolder, open_run_folder
 from marl_algos.tables import print_results
-from marl_algos.types import RunnerState, TypeState
+from marl_algos.types import Learner
 
 Array: TypeAlias = jax.Array
 
-LEARNERS: Final = {"ippo": PPO, "mappo": make_mappo}
-"""Learners by `algo.name`."""
 USAGE_ERROR: Final = 2
 DIVERGED: Final = 3
 
@@ -49,7 +46,7 @@ class DivergedError(RuntimeError):
     """Training produced a NaN or an infinity."""
 
 
-def make_learner(config: Config, market: Market) -> PPO:
+def make_learner(config: Config, market: Market) -> Learner:
     """The learner of a run.
 
     Raises:
@@ -57,7 +54,8 @@ def make_learner(config: Config, market: Market) -> PPO:
     """
     steps_per_update = config.algo.num_envs * config.algo.num_steps
     try:
-        return LEARNERS[config.algo.name](
+        return learners.make_learner(
+            config.algo.name,
             market.env,
             type_configs(config),
             num_envs=config.algo.num_envs,
@@ -83,7 +81,7 @@ class Trainer:
         folder: the run folder.
     """
 
-    def __init__(self, config: Config, market: Market, learner: PPO, folder: RunFolder) -> None:
+    def __init__(self, config: Config, market: Market, learner: Learner, folder: RunFolder) -> None:
         self.config = config
         self.market = market
         self.learner = learner
@@ -96,7 +94,7 @@ class Trainer:
 
     # --- the loop ------------------------------------------------------------------------------
 
-    def train(self) -> RunnerState:
+    def train(self) -> Any:
         """Trains to the end, from the last checkpoint if there is one.
 
         Raises:
@@ -135,17 +133,17 @@ class Trainer:
             log.close()
         return state
 
-    def _start(self) -> RunnerState:
+    def _start(self) -> Any:
         key = jax.random.key(self.config.seed)
         params = self.market.params["train"]
         if self.config.num_seeds == 1:
-            state: RunnerState = jax.jit(self.learner.init)(key, params)
+            state: Any = jax.jit(self.learner.init)(key, params)
         else:
             keys = jax.random.split(key, self.config.num_seeds)
             state = jax.jit(jax.vmap(self.learner.init, in_axes=(0, None)))(keys, params)
         return state
 
-    def _compile(self, state: RunnerState) -> Any:
+    def _compile(self, state: Any) -> Any:
         """The update, compiled once, ahead of time."""
         began = time.perf_counter()
         update: Any = self.learner.update
@@ -173,11 +171,11 @@ class Trainer:
 
     # --- evaluation ----------------------------------------------------------------------------
 
-    def learned(self, state: RunnerState) -> list[dict[str, TypeState]]:
+    def learned(self, state: Any) -> list[dict[str, Any]]:
         """What each learner has learned, without the axis of seeds."""
         return self._split_seeds(state.agents)
 
-    def _split_seeds(self, agents: dict[str, TypeState]) -> list[dict[str, TypeState]]:
+    def _split_seeds(self, agents: dict[str, Any]) -> list[dict[str, Any]]:
         if self.config.num_seeds == 1:
             return [agents]
         return [
@@ -185,7 +183,7 @@ class Trainer:
             for seed in range(self.config.num_seeds)
         ]
 
-    def _evaluate_on_schedule(self, number: int, state: RunnerState, line: dict[str, Any]) -> None:
+    def _evaluate_on_schedule(self, number: int, state: Any, line: dict[str, Any]) -> None:
         """Plays the validation split; keeps the policies if they are the best so far.
 
         The score is the episode return, averaged over episodes, agents, types and seeds.
@@ -204,7 +202,7 @@ class Trainer:
             self._best_score = score
             self._best.save(number, state.agents, {"score": score})
 
-    def evaluate(self, state: RunnerState) -> dict[str, Any]:
+    def evaluate(self, state: Any) -> dict[str, Any]:
         """Plays the held-out split against all baselines and writes the results.
 
         Returns:

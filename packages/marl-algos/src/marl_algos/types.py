@@ -6,7 +6,7 @@ time-major `[T, B, A, ...]`; `Actors` are the `N = B * A` agents of a type in al
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import jax
 from flax import struct
@@ -14,6 +14,7 @@ from marl_envs.spaces import Space
 
 from marl_algos.advantages import RunningMoments
 from marl_algos.networks.actor_critic import Carry
+from marl_algos.settings import TypeConfig
 
 Array: TypeAlias = jax.Array
 Metrics: TypeAlias = dict[str, Any]
@@ -47,6 +48,11 @@ class Environment(Protocol):
     step, which it no longer does once it has finished before the others), `"episode"` (a dict
     whose `"done"` is `[]` bool and whose other entries are results of the episode so far),
     `"market"` and `"counters"` (dicts of scalars).
+
+    An environment in which some actions are not allowed has one more method,
+    `action_mask(state, params)`: a dict by type (of those that are restricted) of `[A, n]` bool,
+    true for what is allowed next; `n` is the number of choices, for `MultiDiscrete` their sum
+    over the entries, entry after entry. A row that allows nothing leaves action 0, the no-op.
     """
 
     @property
@@ -72,21 +78,92 @@ class Environment(Protocol):
         ...
 
 
+class Move(NamedTuple):
+    """What the agents of one type do next.
+
+    Attributes:
+        action: `[B, A, ...]`.
+        carry: hidden states after it, leaves `[B, A, ...]`.
+    """
+
+    action: Array
+    carry: Any
+
+
+class Learner(Protocol):
+    """An algorithm on one environment: pure methods to jit.
+
+    The state has `agents` (a dict by type: all that playing needs, and what is kept as a policy)
+    and `update` (`[]` int32, updates done).
+    """
+
+    env: Environment
+    types: dict[str, TypeConfig]
+    num_envs: int
+    num_steps: int
+    num_updates: int
+
+    def init(self, key: Array, env_params: Any) -> Any:
+        """The state before the first update."""
+        ...
+
+    def update(self, state: Any, env_params: Any) -> tuple[Any, Metrics]:
+        """`num_envs * num_steps` environment steps, and learning from them.
+
+        Returns:
+            The new state, and metrics: `agents` by type, `episode`, `market`, `counters`,
+            `episodes` (how many ended) and `finite` (no parameter or loss is NaN or infinite).
+        """
+        ...
+
+    def initial_carry(self, num_envs: int) -> dict[str, Any]:
+        """Hidden states by type at the start of an episode, leaves `[num_envs, A, ...]`."""
+        ...
+
+    def play(
+        self,
+        agents: dict[str, Any],
+        keys: dict[str, Array],
+        obs: dict[str, Array],
+        carry: dict[str, Any],
+        is_first: Array,
+        *,
+        greedy: Array | bool,
+        legal: dict[str, Array] | None = None,
+    ) -> dict[str, Move]:
+        """What all types do.
+
+        Args:
+            agents: what has been learned, by type.
+            keys: by type.
+            obs: by type `[B, A, F]`, flat observations as the environment gave them.
+            carry: by type, hidden states.
+            is_first: `[B]` bool, the step is the first of an episode.
+            greedy: `[]` bool, may be traced: the best action, else one as while training at its
+                end.
+            legal: by type `[B, A, n]` bool, as `marl_algos.rollout.legal_actions` gives it; types
+                without an entry are free.
+        """
+        ...
+
+
 @struct.dataclass
 class TypeState:
-    """What the agents of one type have learned.
+    """What the agents of one type have learned by PPO.
 
     Attributes:
         params: parameters of the network.
         opt_state: state of the optimizer.
         value_moments: moments of value targets; the network predicts normalized values.
         obs_moments: moments of observations, `[F]`.
+        return_moments: moments of the discounted returns that rewards are scaled by.
     """
 
     params: Any
     opt_state: Any
     value_moments: RunningMoments
     obs_moments: RunningMoments
+    return_moments: RunningMoments
 
 
 @struct.dataclass
@@ -141,6 +218,7 @@ class Trajectory:
         active: bool, the agent took part in step t; others do not count in any loss.
         final_value: float32, value of the observation after step t where the episode was
             truncated there, else 0.
+        legal: bool `[..., n]`, actions allowed at step t; None if the type is free.
     """
 
     obs: Array
@@ -153,6 +231,7 @@ class Trajectory:
     is_first: Array
     active: Array
     final_value: Array
+    legal: Array | None
 
 
 def merge_actors(tree: _T, axis: int) -> _T:

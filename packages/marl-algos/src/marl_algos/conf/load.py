@@ -15,11 +15,11 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from marl_algos.conf.schema import AlgoSection, Config, NetworkSection
-from marl_algos.settings import NetworkConfig, PPOConfig, TypeConfig
+from marl_algos.conf.schema import ALGO_SECTIONS, AlgoSection, Config, NetworkSection
+from marl_algos.learners import LEARNERS
+from marl_algos.settings import NetworkConfig, TypeConfig
 
 CHOICES: Final = {
-    "algo.name": ("ippo", "mappo"),
     "data.kind": ("embedded", "synthetic", "lobster"),
     "device": ("auto", "cpu", "gpu"),
     "progress": ("auto", "lines", "none"),
@@ -51,7 +51,10 @@ class ConfigError(ValueError):
 
 def register() -> None:
     """Makes the schema known to Hydra; calling it again changes nothing."""
-    ConfigStore.instance().store(name="schema", node=Config)
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    for name, section in ALGO_SECTIONS.items():
+        store.store(group="algo/schema", name=name, node=section)
 
 
 def load_config(overrides: Sequence[str]) -> Config:
@@ -85,7 +88,13 @@ def check_config(composed: DictConfig) -> Config:
         raise ConfigError(_explain(error)) from error
     added = _added_keys(composed, config)
     if added:  # Hydra's `+key=value` adds a key to any schema; nothing would read it
-        raise ConfigError(_unknown_key(added[0]))
+        raise ConfigError(_unknown_key(added[0], config))
+    section = ALGO_SECTIONS.get(config.algo.name)
+    if section is None or not isinstance(config.algo, section):
+        raise ConfigError(
+            f"algo.name is {config.algo.name!r}; choose a learner by algo=NAME, "
+            f"allowed: {', '.join(ALGO_SECTIONS)}"
+        )
     for key, allowed in CHOICES.items():
         value = _lookup(config, key)
         if value not in allowed:
@@ -112,7 +121,7 @@ def type_configs(config: Config) -> dict[str, TypeConfig]:
     for name in config.env.agents:
         try:
             types[name] = TypeConfig(
-                _combine(PPOConfig, config.algo, name),
+                _combine(LEARNERS[config.algo.name].settings, config.algo, name),
                 _combine(NetworkConfig, config.network, name),
             )
         except ValueError as error:
@@ -167,9 +176,11 @@ def _explain(error: Exception) -> str:
     return " ".join(lines)
 
 
-def _unknown_key(key: str) -> str:
+def _unknown_key(key: str, config: Config | None = None) -> str:
     """A message that names an unknown key and the known one nearest to it."""
-    close = difflib.get_close_matches(key, _known_keys(Config()), n=1)
+    sections = [config.algo] if config else [section() for section in ALGO_SECTIONS.values()]
+    known = {name for algo in sections for name in _known_keys(Config(algo=algo))}
+    close = difflib.get_close_matches(key, sorted(known), n=1)
     hint = f"; did you mean {close[0]}?" if close else ""
     return f"unknown configuration key {key!r}{hint}"
 

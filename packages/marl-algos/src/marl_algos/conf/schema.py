@@ -10,7 +10,8 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
-from marl_algos.settings import NetworkConfig, PPOConfig
+from marl_algos.learners import LEARNERS
+from marl_algos.settings import NetworkConfig
 
 AGENT_TYPES = ("market_maker", "execution", "directional")
 """Agent types that can be given their own settings without adding a key."""
@@ -29,24 +30,13 @@ def _mutable(name: str, source: type, *, optional: bool) -> list[tuple[str, Any,
     return fields
 
 
-PPOOverrides = dataclasses.make_dataclass(
-    "PPOOverrides", _mutable("PPOOverrides", PPOConfig, optional=True)
-)
-"""Settings of one agent type that differ from those of all; null keeps the common one."""
 NetworkOverrides = dataclasses.make_dataclass(
     "NetworkOverrides", _mutable("NetworkOverrides", NetworkConfig, optional=True)
 )
 """Architecture of one agent type where it differs; null keeps the common one."""
-_PPOFields = dataclasses.make_dataclass(
-    "_PPOFields", _mutable("_PPOFields", PPOConfig, optional=False)
-)
 _NetworkFields = dataclasses.make_dataclass(
     "_NetworkFields", _mutable("_NetworkFields", NetworkConfig, optional=False)
 )
-
-
-def _ppo_by_type() -> dict[str, Any]:
-    return {name: PPOOverrides() for name in AGENT_TYPES}
 
 
 def _network_by_type() -> dict[str, Any]:
@@ -54,24 +44,44 @@ def _network_by_type() -> dict[str, Any]:
 
 
 @dataclass
-class AlgoSection(_PPOFields):  # type: ignore[valid-type, misc]
-    """The learner; beside these, every field of `marl_algos.settings.PPOConfig`.
+class AlgoSection:
+    """What is common to all learners.
+
+    Each learner has a section of its own, with every field of its settings
+    (`marl_algos.learners.LEARNERS`) beside these; `algo=NAME` chooses it.
 
     Attributes:
-        name: `"ippo"` or `"mappo"`.
+        name: the learner.
         num_envs: `B`, parallel environments.
         num_steps: `T`, steps of a rollout.
         total_env_steps: environment steps of the run, rounded up to whole updates of `B * T`.
-        agents: settings by agent type that differ.
+        agents: settings by agent type that differ; null keeps the common one.
     """
 
-    name: str = "ippo"
+    name: str = ""
     num_envs: int = 64
     num_steps: int = 64
     total_env_steps: int = 600_000
-    agents: dict[str, PPOOverrides] = field(  # type: ignore[valid-type]
-        default_factory=_ppo_by_type
-    )
+    agents: dict[str, Any] = field(default_factory=dict)
+
+
+def _make_section(name: str, settings: type) -> type[AlgoSection]:
+    """The section of one learner: the common fields, its settings, and overrides by type."""
+    own = dataclasses.make_dataclass(f"{name}_overrides", _mutable(name, settings, optional=True))
+
+    def by_type() -> dict[str, Any]:
+        return {agent_type: own() for agent_type in AGENT_TYPES}
+
+    fields = [
+        *_mutable(name, settings, optional=False),
+        ("name", str, field(default=name)),
+        ("agents", dict[str, own], field(default_factory=by_type)),  # type: ignore[valid-type]
+    ]
+    return dataclasses.make_dataclass(f"{name}_section", fields, bases=(AlgoSection,))
+
+
+ALGO_SECTIONS = {name: _make_section(name, entry.settings) for name, entry in LEARNERS.items()}
+"""Sections by `algo.name`."""
 
 
 @dataclass

@@ -8,6 +8,7 @@ from marl_algos.networks.distributions import (
     ScaledBeta,
     TanhNormal,
     masked_categorical,
+    restrict,
 )
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "TanhNormal",
     "initial_carry",
     "masked_categorical",
+    "restrict",
 ]

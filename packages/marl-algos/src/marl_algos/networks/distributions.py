@@ -7,6 +7,7 @@ axes. Continuous actions lie in a box `[low, high]` and densities are densities 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from typing import Final, Protocol, TypeAlias
 
@@ -117,6 +118,29 @@ class MultiCategorical:
     def entropy(self) -> Array:
         """`[...]` float32."""
         return jnp.sum(jnp.stack([part.entropy() for part in self.parts]), axis=0)
+
+
+def restrict(distribution: Distribution, legal: Array | None) -> Distribution:
+    """The distribution without what is not allowed.
+
+    Args:
+        distribution: batch `[...]`.
+        legal: `[..., n]` bool, for independent choices those of all entries one after the other;
+            None allows everything.
+
+    Raises:
+        ValueError: for a mask on a distribution over real numbers.
+    """
+    if legal is None:
+        return distribution
+    if isinstance(distribution, Categorical):
+        return masked_categorical(distribution.logits, legal)
+    if isinstance(distribution, MultiCategorical):
+        sizes = [part.logits.shape[-1] for part in distribution.parts]
+        masks = jnp.split(legal, list(itertools.accumulate(sizes))[:-1], axis=-1)
+        pairs = zip(distribution.parts, masks, strict=True)
+        return MultiCategorical(tuple(masked_categorical(p.logits, mask) for p, mask in pairs))
+    raise ValueError(f"an action mask was given for a {type(distribution).__name__}")
 
 
 @jax.tree_util.register_dataclass
