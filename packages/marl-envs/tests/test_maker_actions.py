@@ -3,15 +3,17 @@ import numpy as np
 import pytest
 from lob_core import Side
 from marl_envs.agents.market_making.actions import (
-    AvellanedaStoikov,
     DoNothing,
     FixedQuants,
     liquidate,
 )
+from marl_envs.agents.market_making.optimal import AvellanedaStoikov
 from marl_envs.testing import make_agent, make_market
 from marl_envs.types import Calibration
 
-CALIBRATION = Calibration(volatility=jnp.float32(0.5), depth_decay=jnp.float32(0.3))
+CALIBRATION = Calibration(
+    volatility=jnp.float32(0.5), depth_decay=jnp.float32(0.3), arrival_rate=jnp.float32(0.4)
+)
 
 
 def orders(scheme, action, agent, market=None):

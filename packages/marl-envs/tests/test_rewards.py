@@ -88,6 +88,7 @@ def test_portfolio_value_scaled__divides_by_quote_and_opening_spread():
 def test_far_touch__marks_a_long_position_at_the_bid_and_a_short_one_at_the_ask(inventory, mark):
     result = STEP.replace(inventory=jnp.float32(inventory))
     assert float(maker.reference(result, "far_touch")) == mark
+    assert float(maker.reference(result, "near_touch")) == mark
 
 
 def test_reference__mean_mid_is_that_of_the_step():
@@ -211,6 +212,30 @@ def test_mean_variance__worked_example():
     assert pay(reward) == pytest.approx(3 - 0.1 * 9)
 
 
+def test_complex__worked_example():
+    """4 matched earn 5 each; 6 bought at -2 marked at 1 earn 3 each; inv 5 counts .36 of it."""
+    reward = utilities.Complex(unrealized_lambda=0.5)
+    assert pay(reward) == pytest.approx((4 * 5 + 0.5 * 6 * 3 + 0.36 * 5) / 10)
+    falling = STEP.replace(mid_before=jnp.float32(2))
+    assert pay(reward, falling) == pytest.approx((4 * 5 + 0.5 * 6 * 3 - 0.6 * 5) / 10)
+
+
+def test_complex__with_unit_weights_is_buy_plus_sell():
+    reward = utilities.Complex(fixed_quant_value=1, eta=0.0)
+    assert pay(reward) == pytest.approx(BUY_SELL)
+
+
+def test_sharpe__divides_by_the_running_deviation():
+    """PV rises by 36, in units of 12: 3. Variance .9 (.1 9) = .81; mean .3; then no change."""
+    reward = utilities.Sharpe(reward_scale=12.0, variance_decay=0.9)
+    value, memory = reward.reward(STEP, reward.init())
+    assert float(value) == pytest.approx(3 / np.sqrt(1.81))
+    assert float(memory[1]) == pytest.approx(0.3)
+    still, memory = reward.reward(STEP, memory)
+    assert float(still) == 0.0
+    assert float(memory[2]) == pytest.approx(0.9 * (0.81 + 0.1 * 0.09))
+
+
 def test_implementation_shortfall__marks_what_is_left_and_prices_the_risk():
     """Sold 10 at 4 against arrival 1, 30 left at mid 3: 30 + 60, of which 15 were known before."""
     result = SELL.replace(task_side=jnp.int32(-1), mid=jnp.float32(3), mid_before=jnp.float32(2.5))
@@ -223,12 +248,15 @@ def test_implementation_shortfall__marks_what_is_left_and_prices_the_risk():
 @pytest.mark.parametrize(
     ("make", "words"),
     [
+        (lambda: utilities.Complex(eta=2.0), "eta is 2"),
+        (lambda: utilities.Complex(fixed_quant_value=0), "fixed_quant_value is 0"),
+        (lambda: utilities.Sharpe(variance_decay=1.0), "variance_decay is 1"),
         (lambda: utilities.Cara(risk_aversion=0.0), "risk_aversion is 0"),
         (lambda: utilities.MeanVariance(risk_aversion=-1.0), "risk_aversion is -1"),
         (lambda: execution.ImplementationShortfall(risk_aversion=-1.0), "risk_aversion is -1"),
         (lambda: maker.Spooner(reward_scale=0.0), "reward_scale is 0"),
         (lambda: maker.Spooner(inventory_penalty="cubic"), "inventory_penalty is 'cubic'"),
-        (lambda: maker.Spooner(reference_price="near_touch"), "reference_price is 'near_touch'"),
+        (lambda: maker.Spooner(reference_price="open"), "reference_price is 'open'"),
         (lambda: maker.WeightPnlInventoryPnl(pnl_weight=2.0), "pnl_weight is 2"),
         (lambda: execution.Normal(reward_scale=-1.0), "reward_scale is -1"),
     ],

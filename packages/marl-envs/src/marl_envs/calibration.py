@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from lob_core.types import BookConfig, BookState, Trades
 
-from marl_envs.background import Background
+from marl_envs.mixed import Background
 from marl_envs.playing import play
 from marl_envs.types import Calibration, EnvConfig, MarketState
 
@@ -17,15 +17,16 @@ Array = jax.Array
 _NUM_RUNS = 16
 _NUM_STEPS = 64
 _LEAST = 1e-3
-"""Floor of both constants, so that no formula divides by zero."""
+"""Floor of all constants, so that no formula divides by zero."""
 
 
 def calibrate(background: Background, config: EnvConfig, key: Array) -> Calibration:
-    """Volatility and reach of trades, from up to 16 runs of up to 64 steps.
+    """Volatility, reach and rate of trades, from up to 16 runs of up to 64 steps.
 
     The volatility is the root mean square change of the mid from step to step. The depth decay is
     the maximum-likelihood rate of an exponential law for the largest distance beyond the mid that
-    trades of a step reach, over steps and sides with a trade; 1 if nothing traded.
+    trades of a step reach, over steps and sides with a trade; 1 if nothing traded. The arrival
+    rate is the share of steps and sides with such a trade.
 
     Args:
         background: the flow.
@@ -67,6 +68,7 @@ def calibrate(background: Background, config: EnvConfig, key: Array) -> Calibrat
     return Calibration(
         volatility=jnp.maximum(jnp.sqrt(jnp.mean(changes**2)), _LEAST).astype(jnp.float32),
         depth_decay=jnp.maximum(decay, _LEAST).astype(jnp.float32),
+        arrival_rate=jnp.maximum(jnp.mean(count) / 2, _LEAST).astype(jnp.float32),
     )
 
 

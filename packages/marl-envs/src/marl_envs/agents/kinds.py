@@ -19,6 +19,7 @@ from marl_envs.agents.market_making import depth, optimal, quoting, utilities
 from marl_envs.agents.market_making import observations as maker_observations
 from marl_envs.agents.market_making import rewards as maker_rewards
 from marl_envs.closing import PositionClosing, TaskClosing
+from marl_envs.terms import Terms
 from marl_envs.types import AgentSpec
 
 __all__ = ["AgentKind", "AgentType", "available_kinds", "build_agent", "register_agent"]
@@ -61,6 +62,7 @@ class AgentType:
         reward: its reward; None for a rule-based type.
         closing: what becomes of its position or task when the episode ends.
         task: what its agents are given to do.
+        terms: delays, fees and limits of its agents.
     """
 
     name: str
@@ -71,6 +73,7 @@ class AgentType:
     reward: Reward | None
     closing: Closing
     task: Task
+    terms: Terms
 
     @property
     def is_rule_based(self) -> bool:
@@ -132,6 +135,7 @@ def build_agent(spec: AgentSpec) -> AgentType:
         "action": _pick("action", spec.action, kind.actions),
         "closing": kind.closing,
         "task": kind.task,
+        "terms": Terms,
     }
     for name, options in (("observation", kind.observations), ("reward", kind.rewards)):
         chosen = getattr(spec, name)
@@ -155,6 +159,7 @@ def build_agent(spec: AgentSpec) -> AgentType:
         name: cls(**{key: value for key, value in settings.items() if key in known[name]})
         for name, cls in pieces.items()
     }
+    built["terms"].check(spec.num_agents, spec.name)
     without = {"observation": None, "reward": None} if kind.is_rule_based else {}
     return AgentType(
         name=spec.name, kind=spec.kind, num_agents=spec.num_agents, **{**without, **built}
@@ -192,8 +197,6 @@ register_agent(
             "engineered": maker_observations.Engineered,
             "basic": maker_observations.Basic,
             "book": maker_observations.Book,
-            "messages": maker_observations.Messages,
-            "tokens": maker_observations.Tokens,
         },
         rewards={
             "spooner_asym_damped2": maker_rewards.SpoonerAsymDamped2,
@@ -234,8 +237,6 @@ register_agent(
             "engineered": execution_observations.Engineered,
             "basic": execution_observations.Basic,
             "book": execution_observations.Book,
-            "messages": execution_observations.Messages,
-            "tokens": execution_observations.Tokens,
         },
         rewards={
             "normal": execution_rewards.Normal,
@@ -256,8 +257,6 @@ register_agent(
             "engineered": maker_observations.Engineered,
             "basic": maker_observations.Basic,
             "book": maker_observations.Book,
-            "messages": maker_observations.Messages,
-            "tokens": maker_observations.Tokens,
         },
         rewards={
             "delta_portfolio_value": maker_rewards.DeltaPortfolioValue,

@@ -37,6 +37,11 @@ def level_prices(agent: AgentState, n_ticks_in_book: int) -> Array:
     return jnp.stack([far, middle, near, near - side * n_ticks_in_book])
 
 
+def twap_size(agent: AgentState, market: MarketState) -> Array:
+    """Shares of one step of an even schedule: ceil(remaining / steps left), `[]` int32."""
+    return -(-agent.remaining // jnp.maximum(market.steps_left, 1))
+
+
 @dataclasses.dataclass(frozen=True)
 class LevelScheme(ActionScheme):
     """One order of one of several sizes at one of several levels; action 0 wants none.
@@ -144,5 +149,4 @@ class Twap(ActionScheme):
     ) -> Wanted:
         """See the class."""
         price = level_prices(agent, 1)[FT]
-        size = -(-agent.remaining // jnp.maximum(market.steps_left, 1))
-        return wanted_orders((agent.task_side, price, size))
+        return wanted_orders((agent.task_side, price, twap_size(agent, market)))

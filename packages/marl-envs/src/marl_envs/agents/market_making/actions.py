@@ -6,7 +6,7 @@ All offsets start from the best quotes of everyone else, so that an agent does n
 from __future__ import annotations
 
 import dataclasses
-from typing import Final
+from typing import Any, Final
 
 import jax
 import jax.numpy as jnp
@@ -30,9 +30,7 @@ FIXED_QUANTS_OFFSETS: Final = (
     (1, 5),
 )
 """(bid, ask) offsets of `FixedQuants` away from the touch, in units of h."""
-_PAPER_DECAY: Final = 1.5
-"""k in the numerical examples of Avellaneda and Stoikov."""
-_FAR_LIMIT: Final = 2**30
+FAR_LIMIT: Final = 2**30
 """A limit no price reaches: an immediate order at it is a market order."""
 
 
@@ -40,6 +38,13 @@ def check_at_least(name: str, value: float, least: float) -> None:
     """Refuses a parameter below its least value with a `ValueError` that names it."""
     if value < least:
         raise ValueError(f"{name} is {value}; it must be >= {least}")
+
+
+def passive_quotes(agent: AgentState, bid: Any, bid_size: Any, ask: Any, ask_size: Any) -> Wanted:
+    """A bid and an ask, kept from crossing the market of everyone else and one another."""
+    bid = jnp.minimum(bid, agent.best_ask - 1)
+    ask = jnp.maximum(ask, agent.best_bid + 1)
+    return two_sided(bid, bid_size, ask, ask_size)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,84 +122,8 @@ def liquidate(inventory: Array, alpha: float) -> Wanted:
     size = jnp.ceil(alpha * jnp.abs(inventory)).astype(jnp.int32)
     is_long = inventory > 0
     side = jnp.where(is_long, Side.ASK, Side.BID)
-    price = jnp.where(is_long, 1, _FAR_LIMIT)
+    price = jnp.where(is_long, 1, FAR_LIMIT)
     return wanted_orders((side, price, size), (Side.BID, 1, 0), is_immediate=True)
-
-
-@dataclasses.dataclass(frozen=True)
-class AvellanedaStoikov(ActionScheme):
-    """The quotes of Avellaneda and Stoikov for one of several risk aversions.
-
-    reservation = mid - I gamma sigma^2 tau; spread = gamma sigma^2 tau + (2 / gamma)
-    ln(1 + gamma / k); bid and ask lie half a spread to either side, rounded away from the
-    reservation price and kept from crossing the market.
-
-    sigma (ticks a step) and k (per tick) are estimated from the background and tau is the number
-    of steps left. I counts quotes of size q rather than shares, and gamma is given for the k = 1.5
-    of the paper: in ticks it is gamma k / 1.5. So an action means the same in a market of tight
-    and of wide spreads.
-
-    Attributes:
-        fixed_quant_value: q, shares of each quote.
-        gammas: one risk aversion an action, all > 0 and different.
-
-    Raises:
-        ValueError: if a field is out of range.
-
-    References:
-        Avellaneda, Stoikov (2008), High-frequency trading in a limit order book, Quantitative
-        Finance 8(3), equations 29 and 30.
-    """
-
-    fixed_quant_value: int = 10
-    gammas: tuple[float, ...] = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "gammas", tuple(self.gammas))
-        check_at_least("fixed_quant_value", self.fixed_quant_value, 1)
-        if not self.gammas or min(self.gammas) <= 0 or len(set(self.gammas)) < len(self.gammas):
-            raise ValueError(f"gammas is {self.gammas}; it needs different values > 0")
-
-    @property
-    def uses_calibration(self) -> bool:
-        """True: sigma and k come from it."""
-        return True
-
-    @property
-    def num_orders(self) -> int:
-        """A bid and an ask."""
-        return 2
-
-    @property
-    def space(self) -> Discrete:
-        """One action for each of `gammas`."""
-        return Discrete(len(self.gammas))
-
-    def wanted(
-        self,
-        action: Array,
-        agent: AgentState,
-        market: MarketState,
-        calibration: Calibration | None,
-    ) -> Wanted:
-        """See the class."""
-        if calibration is None:
-            raise ValueError("AvSt needs EnvParams.calibration; make params with env.make_params")
-        decay = calibration.depth_decay
-        gamma = jnp.asarray(self.gammas, jnp.float32)[action] * decay / _PAPER_DECAY
-        risk = gamma * calibration.volatility**2 * market.steps_left
-        inventory = agent.account.inventory / self.fixed_quant_value
-        mid = (agent.best_bid + agent.best_ask) / 2
-        half = risk / 2 + jnp.log1p(gamma / decay) / gamma
-        limit = float(_FAR_LIMIT // 2)
-        bid = jnp.clip(jnp.floor(mid - inventory * risk - half), 1.0, limit).astype(jnp.int32)
-        ask = jnp.clip(jnp.ceil(mid - inventory * risk + half), 1.0, limit).astype(jnp.int32)
-        return two_sided(
-            jnp.minimum(bid, agent.best_ask - 1),
-            self.fixed_quant_value,
-            jnp.maximum(ask, agent.best_bid + 1),
-            self.fixed_quant_value,
-        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from lob_core.types import Side
 
 from marl_envs.agents.base import ActionScheme, two_sided, wanted_orders
-from marl_envs.agents.market_making.actions import check_at_least
+from marl_envs.agents.market_making.actions import check_at_least, passive_quotes
 from marl_envs.spaces import Discrete
 from marl_envs.types import AgentState, Calibration, MarketState, Wanted
 
@@ -41,12 +41,6 @@ class TwoSidedScheme(ActionScheme):
         """A bid and an ask."""
         return 2
 
-    def passive(self, agent: AgentState, bid: Array, ask: Array, size: Array | int) -> Wanted:
-        """Quotes of equal size, kept from crossing the market."""
-        bid = jnp.minimum(bid, agent.best_ask - 1)
-        ask = jnp.maximum(ask, agent.best_bid + 1)
-        return two_sided(bid, size, ask, size)
-
 
 @dataclasses.dataclass(frozen=True)
 class FixedQuantsPaper(TwoSidedScheme):
@@ -73,7 +67,8 @@ class FixedQuantsPaper(TwoSidedScheme):
         unit = (agent.best_ask - agent.best_bid) // 2 + 1
         ticks = jnp.where(offsets < 0, offsets, offsets * unit)
         size = jnp.where(action == 0, 0, self.fixed_quant_value)
-        return self.passive(agent, agent.best_bid - ticks[0], agent.best_ask + ticks[1], size)
+        bid, ask = agent.best_bid - ticks[0], agent.best_ask + ticks[1]
+        return passive_quotes(agent, bid, size, ask, size)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +112,7 @@ class SpreadSkew(TwoSidedScheme):
         width = jnp.where(action >= 3, self.spread_multiplier * spread, spread)
         center = agent.best_bid + agent.best_ask + 2 * (action % 3 - 1) * self.skew_multiplier
         bid, ask = (center - width) // 2, -((-center - width) // 2)
-        return self.passive(agent, bid, ask, self.fixed_quant_value)
+        return passive_quotes(agent, bid, self.fixed_quant_value, ask, self.fixed_quant_value)
 
 
 @dataclasses.dataclass(frozen=True)

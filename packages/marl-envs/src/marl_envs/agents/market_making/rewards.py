@@ -20,7 +20,7 @@ from marl_envs.agents.base import Reward, StepResult
 
 Array = jax.Array
 
-_PRICES: Final = ("mean_mid", "last_mid", "far_touch")
+_PRICES: Final = ("mean_mid", "last_mid", "near_touch", "far_touch")
 _PENALTIES: Final = ("none", "linear", "quadratic", "threshold", "exp4")
 
 
@@ -29,9 +29,10 @@ def reference(result: StepResult, name: str) -> Array:
 
     Args:
         result: what happened.
-        name: `"mean_mid"` (over the messages of the step), `"last_mid"`, or `"far_touch"`: the
-            quote at which the position could be closed, the bid for a long one and the ask for a
-            short one. The near touch would mark a long position at the ask, and is not offered.
+        name: `"mean_mid"` (over the messages of the step), `"last_mid"`, or a touch. A position
+            is never marked better than the mid, so both names of a touch mean the same quote:
+            the bid for a long position (`"near_touch"`, the side on which it was built, and
+            `"far_touch"`, the one at which it could be closed) and the ask for a short one.
 
     Returns:
         `[]` float32, ticks.
@@ -134,7 +135,7 @@ class MakerReward(Reward):
 
 
 @dataclasses.dataclass(frozen=True)
-class _Marked(MakerReward):
+class Marked(MakerReward):
     """A formula that values shares at a reference price.
 
     Attributes:
@@ -168,7 +169,7 @@ def inventory_gain(result: StepResult) -> Array:
 
 
 @dataclasses.dataclass(frozen=True)
-class PortfolioValue(_Marked):
+class PortfolioValue(Marked):
     """`portfolio_value`: PV = cash + I r, counted from 0 at the start of the episode."""
 
     def formula(self, result: StepResult, memory: Any) -> tuple[Array, Any]:
@@ -177,7 +178,7 @@ class PortfolioValue(_Marked):
 
 
 @dataclasses.dataclass(frozen=True)
-class DeltaPortfolioValue(_Marked):
+class DeltaPortfolioValue(Marked):
     """`delta_portfolio_value`, `delta_netWorth`: the change of PV = cash + I r in the step."""
 
     def init(self) -> Array:
@@ -208,7 +209,7 @@ class PortfolioValueScaled(DeltaPortfolioValue):
 
 
 @dataclasses.dataclass(frozen=True)
-class BuySellPnl(_Marked):
+class BuySellPnl(Marked):
     """`buy_sell_pnl`: buy + sell."""
 
     def formula(self, result: StepResult, memory: Any) -> tuple[Array, Any]:
@@ -217,7 +218,7 @@ class BuySellPnl(_Marked):
 
 
 @dataclasses.dataclass(frozen=True)
-class Spooner(_Marked):
+class Spooner(Marked):
     """`spooner`: buy + sell + inv.
 
     References:
@@ -307,7 +308,7 @@ class ZeroInventory(MakerReward):
 
 
 @dataclasses.dataclass(frozen=True)
-class WeightPnlInventoryPnl(_Marked):
+class WeightPnlInventoryPnl(Marked):
     """`weight_pnl_inventory_pnl`: w (buy + sell) + (1 - w) inv.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Rewards that weigh gains against risk, and realized profit."""
+"""Rewards that weigh gains against risk, and what trades and positions earn apart."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ import jax
 import jax.numpy as jnp
 
 from marl_envs.agents.base import StepResult
-from marl_envs.agents.market_making.rewards import DeltaPortfolioValue, MakerReward
+from marl_envs.agents.market_making.rewards import (
+    DeltaPortfolioValue,
+    MakerReward,
+    Marked,
+    inventory_gain,
+    reference,
+)
 
 Array = jax.Array
 
@@ -100,3 +106,90 @@ class MeanVariance(DeltaPortfolioValue):
         change, memory = super().formula(result, memory)
         scaled = change / self.reward_scale
         return (scaled - self.risk_aversion / 2 * scaled**2) * self.reward_scale, memory
+
+
+@dataclasses.dataclass(frozen=True)
+class Complex(Marked):
+    """`complex`: spread captured + lambda_u unrealized + eta min(inv, eta inv), in ticks a quote.
+
+    Of B shares bought and S sold in the step, m = min(B, S) captured m (average selling price -
+    average buying price); the others are marked at the reference price r: (B - m)(r - average
+    buying price) or (S - m)(average selling price - r). So gains of the inventory count eta^2 and
+    losses eta. Everything is divided by q, which leaves ticks.
+
+    Attributes:
+        fixed_quant_value: q, shares.
+        unrealized_lambda: lambda_u, weight of the shares without a counterpart.
+        eta: weight of the inventory, in [0, 1].
+
+    Raises:
+        ValueError: if a field is out of range.
+    """
+
+    reward_scale: float = 1.0
+    fixed_quant_value: int = 10
+    unrealized_lambda: float = 1.0
+    eta: float = 0.6
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.eta <= 1:
+            raise ValueError(f"eta is {self.eta}; it must be in [0, 1]")
+        if self.fixed_quant_value < 1:
+            raise ValueError(f"fixed_quant_value is {self.fixed_quant_value}; it must be >= 1")
+
+    def formula(self, result: StepResult, memory: Any) -> tuple[Array, Any]:
+        """See the class."""
+        mark = reference(result, self.reference_price)
+        buy_price = result.bought_value / jnp.maximum(result.bought, 1.0)
+        sell_price = result.sold_value / jnp.maximum(result.sold, 1.0)
+        matched = jnp.minimum(result.bought, result.sold)
+        captured = matched * (sell_price - buy_price)
+        unrealized = (result.bought - matched) * (mark - buy_price)
+        unrealized += (result.sold - matched) * (sell_price - mark)
+        inv = inventory_gain(result)
+        held = self.eta * jnp.minimum(inv, self.eta * inv)
+        total = captured + self.unrealized_lambda * unrealized + held
+        return total / self.fixed_quant_value, memory
+
+
+@dataclasses.dataclass(frozen=True)
+class Sharpe(DeltaPortfolioValue):
+    """`sharpe`: x / sqrt(v + 1) with x the change of PV in units of `reward_scale`.
+
+    v is a moving average of the squared deviation of x from its own moving average, both with
+    weight `variance_decay` on the past, and v includes the present step; the 1 keeps a quiet
+    start from being divided by zero.
+
+    Attributes:
+        variance_decay: in [0, 1).
+
+    Raises:
+        ValueError: if `variance_decay` is out of range.
+
+    References:
+        Moody, Saffell (2001), Learning to trade via direct reinforcement, IEEE Transactions on
+        Neural Networks 12(4), whose differential Sharpe ratio uses the same moving moments.
+    """
+
+    variance_decay: float = 0.95
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.variance_decay < 1:
+            raise ValueError(f"variance_decay is {self.variance_decay}; it must be in [0, 1)")
+
+    def init(self) -> Any:
+        """PV, mean and variance at the start."""
+        return super().init(), jnp.zeros((), jnp.float32), jnp.zeros((), jnp.float32)
+
+    def formula(self, result: StepResult, memory: Any) -> tuple[Array, Any]:
+        """See the class."""
+        worth, mean, variance = memory
+        change, worth = super().formula(result, worth)
+        change = change / self.reward_scale
+        weight = 1 - self.variance_decay
+        variance = self.variance_decay * (variance + weight * (change - mean) ** 2)
+        mean = mean + weight * (change - mean)
+        ratio = change / jnp.sqrt(variance + 1.0)
+        return ratio * self.reward_scale, (worth, mean, variance)
