@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +29,7 @@ from marl_algos.advantages import (
     next_values,
     normalize_advantages,
 )
-from marl_algos.learner import LearnerBase, is_finite, linear, weight_of_past
+from marl_algos.learner import LearnerBase, descend, is_finite, linear, optimizer, weight_of_past
 from marl_algos.losses import clipped_policy_loss, explained_variance, value_loss
 from marl_algos.networks import ActorCritic, Carry, Distribution, initial_carry, restrict
 from marl_algos.networks.heads import check_action_space, rescale_value_head
@@ -54,6 +54,17 @@ CriticInputs: TypeAlias = Callable[[dict[str, Array]], dict[str, Array]]
 def own_observation(obs: dict[str, Array]) -> dict[str, Array]:
     """Every critic sees what its agent sees."""
     return obs
+
+
+DYNAMIC: Final = (
+    "learning_rate",
+    "entropy_coef",
+    "clip_eps",
+    "value_coef",
+    "discount",
+    "gae_lambda",
+)
+"""Settings that are read from the state, so that members of a population can differ in them."""
 
 
 @struct.dataclass
@@ -108,6 +119,8 @@ class PPO(LearnerBase):
                     f"agents {name!r}: network.shared=true needs a critic that sees what the "
                     "policy sees"
                 )
+            if config.network.critic_attention and critic_inputs is own_observation:
+                raise ValueError(f"agents {name!r}: network.critic_attention needs algo=mappo")
             rows = num_envs * group.num_agents
             if not config.network.is_recurrent:
                 rows *= num_steps
@@ -139,10 +152,11 @@ class PPO(LearnerBase):
             )
             agents[name] = TypeState(
                 params=params,
-                opt_state=optimizer(config.settings).init(params),
+                opt_state=optimizer(config.settings.max_grad_norm).init(params),
                 value_moments=RunningMoments.create(),
                 obs_moments=RunningMoments.create(obs.shape[-1:]),
                 return_moments=RunningMoments.create(),
+                hyper={field: jnp.float32(getattr(config.settings, field)) for field in DYNAMIC},
             )
         return RunnerState(agents, rollout, key, jnp.zeros((), jnp.int32))
 
@@ -220,12 +234,32 @@ class PPO(LearnerBase):
         greedy: Array | bool,
         legal: dict[str, Array] | None = None,
     ) -> dict[str, Move]:
-        """Actions of all types, the most probable or sampled; see `marl_algos.types.Learner`."""
-        outputs = self.distributions(agents, obs, carry, is_first, legal or {})
+        """Actions, the most probable or sampled; see `marl_algos.types.Learner`."""
+        policies = self.policies(agents, obs, carry, is_first, legal or {})
         return {
             name: Move(jnp.where(greedy, policy.mode(), policy.sample(keys[name])), new)
-            for name, (new, policy, _) in outputs.items()
+            for name, (new, policy) in policies.items()
         }
+
+    def policies(
+        self,
+        agents: dict[str, TypeState],
+        obs: dict[str, Array],
+        carry: dict[str, Carry],
+        is_first: Array,
+        legal: dict[str, Array],
+    ) -> dict[str, tuple[Carry, Distribution]]:
+        """New hidden states and distributions `[B, A]` of the types in `obs`, without critics."""
+        outputs = {}
+        for name, x in self.normalize_obs(agents, obs).items():
+            reset = jnp.broadcast_to(is_first[:, None], x.shape[:-1])
+            output: Any = self.networks[name].apply(
+                agents[name].params, carry[name], x[None], reset[None], method=ActorCritic.policy
+            )
+            new, distribution = output
+            single = jax.tree.map(lambda leaf: leaf[0], distribution)
+            outputs[name] = (new, restrict(single, legal.get(name)))
+        return outputs
 
     def values(
         self,
@@ -307,10 +341,10 @@ class PPO(LearnerBase):
         """Gradient steps of one type on its trajectory (observations already normalized)."""
         config = self.types[name]
         ppo: PPOConfig = config.settings
-        active = trajectory.active
+        hyper, active = agent.hyper, trajectory.active
         reward, scale = trajectory.reward, agent.return_moments
         if ppo.normalize_reward:
-            sums = discounted_sums(reward, trajectory.cut, ppo.discount)
+            sums = discounted_sums(reward, trajectory.cut, hyper["discount"])
             scale = scale.update(sums.reshape(-1), active.reshape(-1), weight_of_past(update))
             reward = reward / scale.rms
         following = next_values(
@@ -322,8 +356,8 @@ class PPO(LearnerBase):
             following,
             trajectory.terminated,
             trajectory.cut,
-            discount=ppo.discount,
-            gae_lambda=ppo.gae_lambda,
+            discount=hyper["discount"],
+            gae_lambda=hyper["gae_lambda"],
         )
         targets = trajectory.value + advantages
         moments = agent.value_moments.update(
@@ -352,6 +386,7 @@ class PPO(LearnerBase):
             merge_actors(carry, axis=0),
             key,
             update.astype(jnp.float32) / self.num_updates,
+            hyper,
         )
         numbers = {k: jnp.mean(v) for k, v in losses.items() if k != "ratio_error"}
         numbers |= {
@@ -359,7 +394,7 @@ class PPO(LearnerBase):
             "explained_variance": explained_variance(trajectory.value, targets, active),
             "value_mean": jnp.mean(trajectory.value),
         }
-        after = TypeState(params, opt_state, moments, agent.obs_moments, scale)
+        after = TypeState(params, opt_state, moments, agent.obs_moments, scale, hyper)
         return after, numbers
 
     def _epochs(
@@ -371,13 +406,13 @@ class PPO(LearnerBase):
         carry: Carry,
         key: Array,
         progress: Array,
+        hyper: dict[str, Array],
     ) -> tuple[Any, Any, dict[str, Array]]:
         """Passes over the batch in shuffled minibatches along the actor axis."""
         ppo: PPOConfig = self.types[name].settings
         network = self.networks[name]
-        transform = optimizer(ppo)
-        rate = ppo.learning_rate * linear(progress, ppo.final_learning_rate)
-        entropy_coef = ppo.entropy_coef * linear(progress, ppo.final_entropy_coef)
+        rate = hyper["learning_rate"] * linear(progress, ppo.final_learning_rate)
+        entropy_coef = hyper["entropy_coef"] * linear(progress, ppo.final_entropy_coef)
         num_rows = batch.advantage.shape[1]
 
         def loss_fn(params: Any, data: tuple[Batch, Carry]) -> tuple[Array, dict[str, Array]]:
@@ -387,11 +422,11 @@ class PPO(LearnerBase):
             distribution = restrict(distribution, rows.legal)
             log_ratio = distribution.log_prob(rows.action) - rows.log_prob
             policy, numbers = clipped_policy_loss(
-                log_ratio, rows.advantage, rows.active, ppo.clip_eps
+                log_ratio, rows.advantage, rows.active, hyper["clip_eps"]
             )
             critic = value_loss(value, rows.target, rows.active, ppo.huber_delta)
             entropy = masked_mean(distribution.entropy(), rows.active)
-            loss = policy + ppo.value_coef * critic - entropy_coef * entropy
+            loss = policy + hyper["value_coef"] * critic - entropy_coef * entropy
             numbers |= {
                 "loss": loss,
                 "policy_loss": policy,
@@ -404,8 +439,7 @@ class PPO(LearnerBase):
             params, opt_state = now
             (_, numbers), grads = jax.value_and_grad(loss_fn, has_aux=True)(params, data)
             numbers["grad_norm"] = optax.tree.norm(grads)
-            directions, opt_state = transform.update(grads, opt_state, params)
-            params = jax.tree.map(lambda p, d: p - rate * d, params, directions)
+            params, opt_state = descend(params, opt_state, grads, rate, ppo.max_grad_norm)
             return (params, opt_state), numbers
 
         def epoch(now: tuple[Any, Any], key: Array) -> tuple[Any, Any]:
@@ -418,10 +452,3 @@ class PPO(LearnerBase):
             epoch, (params, opt_state), jax.random.split(key, ppo.num_epochs)
         )
         return params, opt_state, losses
-
-
-def optimizer(config: PPOConfig) -> optax.GradientTransformation:
-    """Clipped Adam directions; the learning rate is applied by the caller, as it changes."""
-    return optax.chain(
-        optax.clip_by_global_norm(config.max_grad_norm), optax.scale_by_adam(eps=1e-5)
-    )

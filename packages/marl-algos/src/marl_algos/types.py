@@ -131,7 +131,7 @@ class Learner(Protocol):
         greedy: Array | bool,
         legal: dict[str, Array] | None = None,
     ) -> dict[str, Move]:
-        """What all types do.
+        """What the types in `obs` do; these may be some of all types only.
 
         Args:
             agents: what has been learned, by type.
@@ -157,6 +157,8 @@ class TypeState:
         value_moments: moments of value targets; the network predicts normalized values.
         obs_moments: moments of observations, `[F]`.
         return_moments: moments of the discounted returns that rewards are scaled by.
+        hyper: settings that may differ between members of a population, by name, `[]` float32;
+            they start as configured.
     """
 
     params: Any
@@ -164,6 +166,7 @@ class TypeState:
     value_moments: RunningMoments
     obs_moments: RunningMoments
     return_moments: RunningMoments
+    hyper: dict[str, Array]
 
 
 @struct.dataclass
