@@ -2,6 +2,7 @@
 
 import pytest
 from marl_algos.conf.load import ConfigError, differences, load_config, type_configs
+from marl_algos.learners import LEARNERS
 
 
 def test_default__has_a_maker_and_an_execution_agent():
@@ -31,12 +32,13 @@ def test_override__of_one_type_leaves_the_others_alone():
         ("+algo.agents.execution.wrong=1", r"unknown .* 'algo.agents.execution.wrong'"),
         ("algo.num_envs=many", r"algo.num_envs.*many"),
         ("algo.num_envs=0", r"algo.num_envs is 0; it must be >= 1"),
-        ("algo=alphazero", r"alphazero.*ippo mappo"),
-        ("algo.name=none", r"algo.name is 'none'; choose .* algo=NAME, allowed: ippo, mappo"),
+        ("algo=alphazero", r"alphazero.*dqn ippo maddpg mappo qmix vdn"),
+        ("algo.name=none", r"algo.name is 'none'; choose .* algo=NAME, allowed: ippo, mappo, dqn"),
         ("algo.clip_eps=-1", r"algo.clip_eps is -1.0; it must be > 0"),
         ("algo.discount=2", r"algo.discount is 2.0"),
         ("algo.agents.execution.gae_lambda=3", r"'execution': algo.gae_lambda is 3.0"),
-        ("network.kind=s5", r"network.kind is 's5'; allowed: feed_forward, gru"),
+        ("network.kind=lstm", r"network.kind is 'lstm'; allowed: feed_forward, gru, s5"),
+        ("network.attention_heads=3", r"attention_heads is 3; it must divide"),
         ("device=tpu", r"device is 'tpu'; allowed: auto, cpu, gpu"),
         ("data=lobster", r"data=lobster needs data.path"),
         ("evaluation.split=train", r"evaluation.split is 'train'"),
@@ -47,6 +49,16 @@ def test_mistake__is_named_in_one_line(override, message):
     with pytest.raises(ConfigError, match=message) as caught:
         load_config([override])
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["ippo", "mappo", "dqn", "vdn", "qmix", "maddpg"])
+def test_algo__has_its_own_settings_and_no_others(name):
+    config = load_config([f"algo={name}", "experiment=smoke"])
+    assert config.algo.name == name
+    assert type(type_configs(config)["execution"].settings) is LEARNERS[name].settings
+    foreign = "epsilon_end" if name in ("ippo", "mappo", "maddpg") else "clip_eps"
+    with pytest.raises(ConfigError, match=f"unknown configuration key 'algo.{foreign}'"):
+        load_config([f"algo={name}", f"algo.{foreign}=0.1"])
 
 
 def test_differences__names_every_leaf_that_differs():

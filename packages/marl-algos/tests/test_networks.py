@@ -97,7 +97,7 @@ def test_initialization__gains_are_those_stated():
     def singular_values(kernel):
         return np.linalg.svd(np.asarray(kernel), compute_uv=False)
 
-    hidden = layers["actor_torso"]["Dense_0"]["kernel"]
+    hidden = layers["actor_torso"]["layers"]["Dense_0"]["kernel"]
     np.testing.assert_allclose(singular_values(hidden), np.sqrt(2.0), rtol=1e-4)
     np.testing.assert_allclose(
         singular_values(layers["policy_head"]["Dense_0"]["kernel"]), 0.01, rtol=1e-4

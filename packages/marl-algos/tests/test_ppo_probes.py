@@ -1,5 +1,7 @@
 """Each probe isolates one part of PPO; expected values are closed forms."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -11,6 +13,7 @@ from marl_algos.settings import NetworkConfig, PPOConfig, TypeConfig
 DISCOUNT = 0.9
 SMALL = NetworkConfig(hidden=(16,))
 RECURRENT = NetworkConfig(kind="gru", hidden=(16,), gru_size=16)
+S5 = NetworkConfig(kind="s5", hidden=(16,), s5_size=8, s5_layers=1)
 SETTINGS = PPOConfig(
     learning_rate=1e-2, discount=DISCOUNT, num_minibatches=2, max_grad_norm=10.0, entropy_coef=0.0
 )
@@ -84,6 +87,26 @@ def test_probe__truncation_is_bootstrapped_not_terminal():
     assert value == pytest.approx([10.0, 10.0], abs=0.1)
 
 
+def test_probe__rewards_can_be_scaled_by_their_returns():
+    config = TypeConfig(dataclasses.replace(SETTINGS, normalize_reward=True), SMALL)
+
+    class Rich(testing.EndlessReward):
+        def answer(self, state, action):
+            return self.outcome(state, 1000.0 * jnp.ones(()), truncates=True)
+
+    ppo = PPO(Rich(), {"agent": config}, num_envs=16, num_steps=8, num_updates=80)
+    run = jax.jit(
+        lambda key: jax.lax.scan(
+            lambda state, _: ppo.update(state, None), ppo.init(key, None), length=80
+        )[0]
+    )
+    state = run(jax.random.key(0))
+    scale = float(state.agents["agent"].return_moments.rms)
+    value, _ = outputs(ppo, state, {"agent": [[0.0], [0.0]]})
+    assert 1000.0 < scale < 10_000.0
+    assert value * scale == pytest.approx([10_000.0] * 2, rel=0.05)
+
+
 def test_probe__pay_after_an_early_finish_is_ignored():
     ppo, state, metrics = train(testing.EarlyFinish())
     value, _ = outputs(ppo, state, {"agent": [[1.0], [1.0]]})
@@ -104,8 +127,9 @@ def test_probe__types_of_different_width_learn_opposite_actions(make):
     assert value_right == pytest.approx([1.0], abs=0.1)
 
 
-def test_probe__memory_is_learned_with_recurrence():
-    _, _, metrics = train(testing.Memory(), RECURRENT, num_updates=80)
+@pytest.mark.parametrize("network", [RECURRENT, S5], ids=["gru", "s5"])
+def test_probe__memory_is_learned_with_recurrence(network):
+    _, _, metrics = train(testing.Memory(), network, num_updates=80)
     assert metrics["agents"]["agent"]["episode_return"][-5:].mean() > 0.9
 
 
@@ -114,7 +138,7 @@ def test_probe__memory_is_out_of_reach_without_recurrence():
     assert abs(metrics["agents"]["agent"]["episode_return"][-5:].mean()) < 0.3
 
 
-@pytest.mark.parametrize("network", [SMALL, RECURRENT], ids=["feed_forward", "gru"])
+@pytest.mark.parametrize("network", [SMALL, RECURRENT, S5], ids=["feed_forward", "gru", "s5"])
 def test_first_minibatch__ratio_is_one(network):
     _, _, metrics = train(testing.Memory(), network, num_steps=6, num_updates=5)
     assert metrics["agents"]["agent"]["first_ratio_error"] == pytest.approx([0.0] * 5, abs=1e-5)

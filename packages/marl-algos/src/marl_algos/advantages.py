@@ -35,8 +35,8 @@ def gae(
     terminated: Array,
     cut: Array,
     *,
-    discount: float,
-    gae_lambda: float,
+    discount: Array | float,
+    gae_lambda: Array | float,
 ) -> Array:
     r"""Generalized advantage estimates.
 
@@ -74,7 +74,7 @@ def gae(
     return advantages
 
 
-def discounted_sums(reward: Array, cut: Array, discount: float) -> Array:
+def discounted_sums(reward: Array, cut: Array, discount: Array | float) -> Array:
     """What is earned from step t to the end of the episode or of the stretch, `[T, ...]`.
 
     Args:

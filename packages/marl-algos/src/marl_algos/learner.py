@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from marl_algos.rollout import reset_batch
 from marl_algos.settings import TypeConfig
 from marl_algos.types import Environment, RolloutState
 
 Array: TypeAlias = jax.Array
+_T = TypeVar("_T")
 
 OBS_LIMIT: Final = 10.0
 """Normalized observations are clipped to this many standard deviations."""
@@ -92,6 +94,20 @@ class LearnerBase:
             else x
             for name, x in obs.items()
         }
+
+
+def optimizer(max_grad_norm: float) -> optax.GradientTransformation:
+    """Clipped Adam directions; the learning rate is applied by the caller, as it changes."""
+    return optax.chain(optax.clip_by_global_norm(max_grad_norm), optax.scale_by_adam(eps=1e-5))
+
+
+def descend(
+    params: _T, opt_state: Any, grads: _T, rate: Array | float, max_grad_norm: float
+) -> tuple[_T, Any]:
+    """Parameters and state of the optimizer after one gradient step."""
+    directions, opt_state = optimizer(max_grad_norm).update(grads, opt_state)
+    moved: _T = jax.tree.map(lambda p, d: p - rate * d, params, directions)
+    return moved, opt_state
 
 
 def linear(progress: Array, final: float) -> Array:

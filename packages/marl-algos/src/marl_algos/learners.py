@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
+from marl_algos.dqn import DQN
 from marl_algos.ippo import PPO
+from marl_algos.maddpg import MADDPG
 from marl_algos.mappo import make_mappo
 from marl_algos.settings import PPOConfig, TypeConfig
+from marl_algos.settings_replay import DQNConfig, MADDPGConfig, MixingConfig
 from marl_algos.types import Environment, Learner
+from marl_algos.value_mixing import make_qmix, make_vdn
 
 
 class LearnerEntry(NamedTuple):
@@ -26,6 +30,10 @@ class LearnerEntry(NamedTuple):
 LEARNERS: Final[dict[str, LearnerEntry]] = {
     "ippo": LearnerEntry(PPO, PPOConfig),
     "mappo": LearnerEntry(make_mappo, PPOConfig),
+    "dqn": LearnerEntry(DQN, DQNConfig),
+    "vdn": LearnerEntry(make_vdn, MixingConfig),
+    "qmix": LearnerEntry(make_qmix, MixingConfig),
+    "maddpg": LearnerEntry(MADDPG, MADDPGConfig),
 }
 """Learners by `algo.name`."""
 

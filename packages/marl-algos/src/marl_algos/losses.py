@@ -13,7 +13,7 @@ Array: TypeAlias = jax.Array
 
 
 def clipped_policy_loss(
-    log_ratio: Array, advantages: Array, mask: Array, clip_eps: float
+    log_ratio: Array, advantages: Array, mask: Array, clip_eps: Array | float
 ) -> tuple[Array, dict[str, Array]]:
     """PPO's clipped surrogate, to be minimized.
 

@@ -40,6 +40,42 @@ def joint_observation(obs: dict[str, Array]) -> dict[str, Array]:
     return inputs
 
 
+def agent_tokens(obs: dict[str, Array]) -> dict[str, Array]:
+    """All agents one by one, for critics that attend over them.
+
+    Args:
+        obs: by type `[..., A, F]`.
+
+    Returns:
+        By type `[..., A, M, G]` with a row for each of the `M` agents of all types: its
+        observation in a block of columns of its type (zeros elsewhere), a one-hot mark of the
+        type, and 1 in the last column if it is the agent whose critic looks.
+    """
+    names = sorted(obs)
+    widths = [obs[name].shape[-1] for name in names]
+    blocks = []
+    for i, name in enumerate(names):
+        own = obs[name]
+        left = sum(widths[:i])
+        padding = [(0, 0)] * (own.ndim - 1) + [(left, sum(widths) - left - widths[i])]
+        mark = jnp.broadcast_to(jnp.eye(len(names))[i], (*own.shape[:-1], len(names)))
+        blocks.append(jnp.concatenate([jnp.pad(own, padding), mark], axis=-1))
+    everyone = jnp.concatenate(blocks, axis=-2)
+    num_all = everyone.shape[-2]
+    tokens, start = {}, 0
+    for name in names:
+        lead, num_agents = obs[name].shape[:-2], obs[name].shape[-2]
+        rows = jnp.broadcast_to(
+            everyone[..., None, :, :], (*lead, num_agents, num_all, everyone.shape[-1])
+        )
+        looks = jnp.broadcast_to(
+            jnp.eye(num_all)[start : start + num_agents, :, None], (*lead, num_agents, num_all, 1)
+        )
+        tokens[name] = jnp.concatenate([rows, looks], axis=-1)
+        start += num_agents
+    return tokens
+
+
 def make_mappo(
     env: Environment,
     types: Mapping[str, TypeConfig],
@@ -53,11 +89,17 @@ def make_mappo(
     Raises:
         ValueError: as `PPO`; also for `network.shared`, which would let a policy see the rest.
     """
+
+    def critic_inputs(obs: dict[str, Array]) -> dict[str, Array]:
+        joint, tokens = joint_observation(obs), agent_tokens(obs)
+        attends = {name: config.network.critic_attention for name, config in types.items()}
+        return {name: tokens[name] if attends[name] else joint[name] for name in obs}
+
     return PPO(
         env,
         types,
         num_envs=num_envs,
         num_steps=num_steps,
         num_updates=num_updates,
-        critic_inputs=joint_observation,
+        critic_inputs=critic_inputs,
     )

@@ -10,6 +10,8 @@ from marl_algos.networks.distributions import (
     masked_categorical,
     restrict,
 )
+from marl_algos.networks.q_network import QNetwork
+from marl_algos.networks.torsos import initial_state
 
 __all__ = [
     "ActorCritic",
@@ -17,9 +19,11 @@ __all__ = [
     "Categorical",
     "Distribution",
     "MultiCategorical",
+    "QNetwork",
     "ScaledBeta",
     "TanhNormal",
     "initial_carry",
+    "initial_state",
     "masked_categorical",
     "restrict",
 ]

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple, TypeAlias
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 from marl_envs.spaces import Space
 
+from marl_algos.networks.attention import AgentAttention
 from marl_algos.networks.distributions import Distribution
 from marl_algos.networks.heads import PolicyHead, ValueHead
-from marl_algos.networks.torsos import GRU, FeedForward
+from marl_algos.networks.torsos import Torso, initial_state
 from marl_algos.settings import NetworkConfig
 
 Array: TypeAlias = jax.Array
@@ -43,13 +43,11 @@ class ActorCritic(nn.Module):
     def setup(self) -> None:
         """Declares the parts, named as they appear in the parameters."""
         config = self.config
-        self.actor_torso = FeedForward(config.hidden, config.activation)
-        if config.is_recurrent:
-            self.actor_core = GRU(config.gru_size)
+        self.actor_torso = Torso(config)
         if not config.shared:
-            self.critic_torso = FeedForward(config.hidden, config.activation)
-            if config.is_recurrent:
-                self.critic_core = GRU(config.gru_size)
+            self.critic_torso = Torso(config)
+        if config.critic_attention:
+            self.attention = AgentAttention(config.attention_size, config.attention_heads)
         self.policy_head = PolicyHead(self.space, config.continuous)
         self.value_head = ValueHead()
 
@@ -61,51 +59,51 @@ class ActorCritic(nn.Module):
         Args:
             carry: hidden states before the first step.
             obs: `[T, ..., F]` float32, what the policy sees.
-            critic_obs: `[T, ..., G]` float32, what the value sees; not read with shared features.
+            critic_obs: `[T, ..., G]` float32 (`[T, ..., M, G]` for attention), what the value sees; not read with shared features.
             reset: `[T, ...]` bool, done flag before each step.
 
         Returns:
             Hidden states after the last step, the distribution `[T, ...]`, normalized values
             `[T, ...]`.
         """
-        features = self.actor_torso(obs)
-        actor = carry.actor
-        if self.config.is_recurrent:
-            actor, features = self.actor_core(actor, features, reset)
+        actor, features = self.actor_torso(carry.actor, obs, reset)
         if self.config.shared:
             return (
                 Carry(actor, carry.critic),
                 self.policy_head(features),
                 self.value_head(features),
             )
-        critic_carry, critic_features = self._critic(carry, critic_obs, reset)
+        critic, critic_features = self._critic(carry.critic, critic_obs, reset)
         return (
-            Carry(actor, critic_carry),
+            Carry(actor, critic),
             self.policy_head(features),
             self.value_head(critic_features),
         )
 
-    def _critic(self, carry: Carry, critic_obs: Array, reset: Array) -> tuple[Any, Array]:
-        features = self.critic_torso(critic_obs)
-        if not self.config.is_recurrent:
-            return carry.critic, features
-        return self.critic_core(carry.critic, features, reset)
+    def policy(self, carry: Carry, obs: Array, reset: Array) -> tuple[Carry, Distribution]:
+        """Runs the policy only; the hidden state of a separate value stays as it was."""
+        actor, features = self.actor_torso(carry.actor, obs, reset)
+        return Carry(actor, carry.critic), self.policy_head(features)
+
+    def _critic(self, carry: Any, critic_obs: Array, reset: Array) -> tuple[Any, Array]:
+        """Hidden states and features of the critic."""
+        if self.config.critic_attention:
+            critic_obs = self.attention(critic_obs)
+        output: tuple[Any, Array] = self.critic_torso(carry, critic_obs, reset)
+        return output
 
     def value(self, carry: Carry, obs: Array, critic_obs: Array, reset: Array) -> Array:
         """Normalized values `[T, ...]` only; arguments as for a call."""
         if self.config.shared:
-            features = self.actor_torso(obs)
-            if self.config.is_recurrent:
-                _, features = self.actor_core(carry.actor, features, reset)
+            _, features = self.actor_torso(carry.actor, obs, reset)
         else:
-            _, features = self._critic(carry, critic_obs, reset)
+            _, features = self._critic(carry.critic, critic_obs, reset)
         values: Array = self.value_head(features)
         return values
 
 
 def initial_carry(config: NetworkConfig, shape: tuple[int, ...]) -> Carry:
     """Hidden states at the start of an episode, leaves led by `shape`."""
-    if not config.is_recurrent:
-        return Carry((), ())
-    zeros = jnp.zeros((*shape, config.gru_size), jnp.float32)
-    return Carry(zeros, () if config.shared else zeros)
+    return Carry(
+        initial_state(config, shape), () if config.shared else initial_state(config, shape)
+    )

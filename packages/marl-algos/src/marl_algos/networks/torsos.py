@@ -1,14 +1,17 @@
-"""Feature extractors: a feed-forward stack and a gated recurrent unit."""
+"""Feature extractors: dense layers, and recurrence on top of them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+
+from marl_algos.networks.state_space import S5Stack
+from marl_algos.settings import NetworkConfig
 
 Array: TypeAlias = jax.Array
 
@@ -86,6 +89,46 @@ class GRU(nn.Module):
             return h, h
 
         return jax.lax.scan(step, carry, (inputs, reset))
+
+
+class Torso(nn.Module):
+    """Dense layers, followed by a recurrent unit if the architecture has one.
+
+    Attributes:
+        config: architecture.
+    """
+
+    config: NetworkConfig
+
+    @nn.compact
+    def __call__(self, carry: Any, x: Array, reset: Array) -> tuple[Any, Array]:
+        """Features of a stretch of time.
+
+        Args:
+            carry: hidden states before the first step, see `initial_state`.
+            x: `[T, ..., F]`, inputs.
+            reset: `[T, ...]` bool, done flag before each step.
+
+        Returns:
+            Hidden states after the last step, and features `[T, ..., H]`.
+        """
+        config = self.config
+        features = FeedForward(config.hidden, config.activation, name="layers")(x)
+        if config.kind == "gru":
+            return GRU(config.gru_size, name="core")(carry, features, reset)
+        if config.kind == "s5":
+            stack = S5Stack(config.s5_layers, config.s5_size, name="core")
+            return stack(carry, features, reset)
+        return carry, features
+
+
+def initial_state(config: NetworkConfig, shape: tuple[int, ...]) -> Any:
+    """Hidden states of a `Torso` at the start of an episode, leaves led by `shape`."""
+    if config.kind == "gru":
+        return jnp.zeros((*shape, config.gru_size), jnp.float32)
+    if config.kind == "s5":
+        return jnp.zeros((*shape, config.s5_layers, 2 * config.s5_size), jnp.float32)
+    return ()
 
 
 def _orthogonal_blocks(key: Array, shape: tuple[int, int]) -> Array:

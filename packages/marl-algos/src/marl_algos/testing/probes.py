@@ -269,3 +269,33 @@ class TwoTypes:
         }
         never = {name: jnp.zeros_like(flag) for name, flag in ends.items()}
         return self._observe(), state, reward, ends, never, info
+
+
+class MaskedActions(Probe):
+    """Two steps; some agents may not take every action, and some none.
+
+    With cue +1 actions 0 and 1 are allowed and earn 0 and 1, so that values are 1 + gamma and 1.
+    With cue -1 nothing is allowed, which leaves action 0, the no-op, worth 0. What is not allowed
+    would cost 100. Observations are the cue and the number of steps done.
+    """
+
+    obs_size = 2
+    num_actions = 3
+
+    def __init__(self, num_agents: int = 2) -> None:
+        super().__init__(num_agents, 2)
+
+    def observe(self, state: ProbeState) -> Array:
+        """The cue and the time."""
+        return jnp.stack([state.cue, jnp.full_like(state.cue, state.time)], axis=-1)
+
+    def action_mask(self, state: ProbeState, params: Any) -> ByType:
+        """Which actions are allowed, `[A, 3]` bool."""
+        free = jnp.array([True, True, False])
+        return {"agent": (state.cue > 0.0)[:, None] & free}
+
+    def answer(self, state: ProbeState, action: Array) -> Outcome:
+        """Reward by action; what is not allowed costs 100."""
+        paid = jnp.where(action == 2, -100.0, action.astype(jnp.float32))
+        unable = jnp.where(action == 0, 0.0, -100.0)
+        return self.outcome(state, jnp.where(state.cue > 0.0, paid, unable))

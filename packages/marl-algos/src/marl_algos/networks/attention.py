@@ -1,0 +1,59 @@
+"""A critic's view of all agents that does not depend on their order."""
+
+from __future__ import annotations
+
+import math
+from typing import TypeAlias
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from marl_algos.networks.torsos import HIDDEN_GAIN
+
+Array: TypeAlias = jax.Array
+
+
+class AgentAttention(nn.Module):
+    """Attention of one agent over all agents: a complete graph with learned weights.
+
+    Attributes:
+        size: width of what an agent is embedded into.
+        num_heads: heads; must divide `size`.
+
+    References:
+        Iqbal and Sha (2019), "Actor-attention-critic for multi-agent reinforcement learning",
+        equations 5-6, without actions; Vaswani et al. (2017), "Attention is all you need".
+    """
+
+    size: int
+    num_heads: int
+
+    @nn.compact
+    def __call__(self, tokens: Array) -> Array:
+        """What the marked agent sees.
+
+        Args:
+            tokens: `[..., M, G]`, one row for each agent; the last column is 1 for the agent that
+                looks and 0 for the others (see `marl_algos.mappo.agent_tokens`).
+
+        Returns:
+            `[..., 2 * size]`: the agent itself, and the rest as it attends to them.
+        """
+
+        def dense(size: int, name: str, x: Array) -> Array:
+            init = nn.initializers.orthogonal(HIDDEN_GAIN)
+            output: Array = nn.Dense(size, kernel_init=init, name=name)(x)
+            return output
+
+        def heads(x: Array) -> Array:
+            return x.reshape(*x.shape[:-1], self.num_heads, -1)
+
+        embedded = jax.nn.relu(dense(self.size, "embed", tokens))
+        own = jnp.sum(embedded * tokens[..., -1:], axis=-2)
+        query = heads(dense(self.size, "query", own))
+        key = heads(dense(self.size, "key", embedded))
+        value = heads(dense(self.size, "value", embedded))
+        scores = jnp.einsum("...hd,...mhd->...hm", query, key) / math.sqrt(query.shape[-1])
+        seen = jnp.einsum("...hm,...mhd->...hd", jax.nn.softmax(scores), value)
+        return jnp.concatenate([own, seen.reshape(*own.shape)], axis=-1)
