@@ -29,9 +29,9 @@ from lob_analysis.equilibrium import (
     uniform_profile,
     zero_sum,
 )
-from lob_analysis.equilibrium.alpha_rank import fixation_probability, stationary_distribution
 from lob_analysis.equilibrium.correlated import cce_gains
 from lob_analysis.equilibrium.sequence_form import solve, uniform_plan
+from marl_algos.meta_games.alpha_rank import fixation_probability, stationary_distribution
 
 RPS = np.array([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]])
 PENNIES = np.array([[1.0, -1], [-1, 1]])

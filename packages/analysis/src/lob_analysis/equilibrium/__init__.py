@@ -1,19 +1,22 @@
 """Tools for the games that agents' policies play against each other."""
 
-from lob_analysis.equilibrium.alpha_rank import rank_population, rank_profiles
-from lob_analysis.equilibrium.correlated import best_cce, cce_gap, ce_gap
-from lob_analysis.equilibrium.double_oracle import DoubleOracleResult, double_oracle
-from lob_analysis.equilibrium.dynamics import multi_replicator, regret_matching, replicator
-from lob_analysis.equilibrium.games import (
+from marl_algos.meta_games import (
     deviation_gains,
     expected_payoffs,
     exploitability,
     nash_conv,
+    rank_population,
+    rank_profiles,
+    solve_zero_sum,
     symmetric,
     uniform_profile,
     zero_sum,
 )
-from lob_analysis.equilibrium.nash import solve_zero_sum, support_enumeration
+
+from lob_analysis.equilibrium.correlated import best_cce, cce_gap, ce_gap
+from lob_analysis.equilibrium.double_oracle import DoubleOracleResult, double_oracle
+from lob_analysis.equilibrium.dynamics import multi_replicator, regret_matching, replicator
+from lob_analysis.equilibrium.nash import support_enumeration
 from lob_analysis.equilibrium.sequence_form import (
     SequenceGame,
     fictitious_play,

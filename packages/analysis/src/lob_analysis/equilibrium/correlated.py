@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from marl_algos.meta_games import Floats, as_game
 from scipy import optimize
-
-from lob_analysis.equilibrium.games import Floats, as_game
 
 
 def cce_gains(payoffs: Sequence[npt.ArrayLike], joint: npt.ArrayLike) -> Floats:

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-
-from lob_analysis.equilibrium.games import Floats
-from lob_analysis.equilibrium.nash import solve_zero_sum
+from marl_algos.meta_games import Floats, solve_zero_sum
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-
-from lob_analysis.equilibrium.games import (
+from marl_algos.meta_games import (
     Floats,
     Profile,
     action_values,

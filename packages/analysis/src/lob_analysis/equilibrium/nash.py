@@ -1,4 +1,4 @@
-"""Nash equilibria of two-player games: by linear programme, by support enumeration."""
+"""Nash equilibria of two-player games by support enumeration."""
 
 from __future__ import annotations
 
@@ -7,52 +7,9 @@ from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize
-
-from lob_analysis.equilibrium.games import Floats, as_game
+from marl_algos.meta_games import Floats, as_game
 
 _TOLERANCE = 1e-9
-
-
-def solve_zero_sum(payoff: npt.ArrayLike) -> tuple[Floats, Floats, float]:
-    """Equilibrium of a two-player zero-sum game by linear programme.
-
-    Args:
-        payoff: `[n, m]` what the row player gets and the column player loses.
-
-    Returns:
-        Row strategy `[n]`, column strategy `[m]` and the value of the game.
-
-    Raises:
-        ValueError: if the payoff is not a finite matrix.
-
-    References:
-        von Neumann (1928); the programme is that of Dantzig (1951).
-    """
-    table = np.asarray(payoff, np.float64)
-    if table.ndim != 2 or table.size == 0 or not np.isfinite(table).all():
-        raise ValueError(f"payoff has shape {table.shape}; it must be a finite matrix")
-    row, value = _maximin(table)
-    column, _ = _maximin(-table.T)
-    return row, column, value
-
-
-def _maximin(table: Floats) -> tuple[Floats, float]:
-    """The row mixture with the largest guaranteed payoff, and that payoff."""
-    n, m = table.shape
-    found = optimize.linprog(
-        c=np.append(np.zeros(n), -1.0),
-        A_ub=np.hstack([-table.T, np.ones((m, 1))]),
-        b_ub=np.zeros(m),
-        A_eq=np.append(np.ones(n), 0.0)[None],
-        b_eq=[1.0],
-        bounds=[(0, None)] * n + [(None, None)],
-        method="highs",
-    )
-    if not found.success:
-        raise RuntimeError(f"the linear programme failed: {found.message}")
-    mixed = np.maximum(found.x[:n], 0)
-    return mixed / mixed.sum(), float(found.x[n])
 
 
 def support_enumeration(

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from itertools import permutations
 
 import numpy as np
+from marl_algos.meta_games import Floats
 from scipy import optimize
-
-from lob_analysis.equilibrium.games import Floats
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-
-from lob_analysis.equilibrium.games import Floats, as_game, expected_payoffs
+from marl_algos.meta_games import Floats, as_game, expected_payoffs
 
 
 def pareto_front(points: npt.ArrayLike) -> npt.NDArray[np.bool_]:

@@ -53,7 +53,8 @@ def expected_value(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
         first: `[3, 3]`, probability of each plan of the first player, by card.
         second: `[3, 4]`, of the second player.
     """
-    return float(np.einsum("cp,dq,cdpq->", first, second, showdown_payoffs()) / 6.0)
+    plans = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    return float(np.einsum("cp,dq,cdpq->", *plans, showdown_payoffs()) / 6.0)
 
 
 def nash_conv(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
@@ -66,8 +67,8 @@ def nash_conv(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
         second: `[3, 4]`, of the second player.
     """
     table = showdown_payoffs() / 6.0
-    gain = np.einsum("dq,cdpq->cp", second, table).max(axis=1).sum()
-    loss = np.einsum("cp,cdpq->dq", first, table).min(axis=1).sum()
+    gain = np.einsum("dq,cdpq->cp", np.asarray(second, np.float64), table).max(axis=1).sum()
+    loss = np.einsum("cp,cdpq->dq", np.asarray(first, np.float64), table).min(axis=1).sum()
     return float(gain - loss)
 
 
