@@ -13,10 +13,8 @@ import numpy as np
 import pytest
 from lob_core import BookConfig, EventType, Side
 from lob_core.flow import ZeroIntelligence, simulate
-from lob_core.flow.base import advance_clock, number_orders, sample_sizes
 from lob_core.testing import make_book
 from lob_core.testing.agreement import assert_same, assert_sound
-from lob_core.types import FIRST_AGENT_ORDER_ID
 
 CONFIG = BookConfig(num_slots=32, max_trades=0)
 MODEL = ZeroIntelligence(num_levels=5)
@@ -105,17 +103,6 @@ def test_sample__waits_are_exponential_with_the_total_rate():
     assert np.sqrt(waits.size) * distance < 3.3
     # The mean of n exponentials is within six sigma of 1.
     assert abs(waits.mean() - 1) < SIX_SIGMA / np.sqrt(waits.size)
-
-
-def test_sample_sizes__are_geometric_lots():
-    sizes = np.asarray(sample_sizes(jax.random.key(2), jnp.int32(100), jnp.float32(1.5), 40_000))
-    assert (sizes % 100 == 0).all()
-    lots = np.bincount(sizes // 100, minlength=5)[1:]
-    p = 1 / 1.5
-    expected = [p * (1 - p) ** k for k in range(4)]
-    assert_shares([*lots[:4], lots[4:].sum()], [*expected, 1 - sum(expected)])
-    one = sample_sizes(jax.random.key(2), jnp.int32(100), jnp.float32(1.0), 1000)
-    assert (one == 100).all()
 
 
 def test_queue__has_the_stationary_law_of_its_birth_death_chain():
@@ -272,18 +259,3 @@ def test_model__is_hashable_and_checks_its_fields():
         ZeroIntelligence(num_levels=0)
     with pytest.raises(ValueError, match=r"refresh_every is 1\.5"):
         ZeroIntelligence(refresh_every=1.5)
-
-
-def test_advance_clock__adds_exactly_across_seconds():
-    waits = jnp.array([0.25, 0.75, 3.5, 0.0, 1e9], jnp.float32)
-    seconds, nanoseconds = advance_clock(jnp.int32(10), jnp.int32(999_999_999), waits)
-    assert seconds.tolist() == [11, 11, 15, 15, 100_015]
-    assert nanoseconds.tolist() == [249_999_999, 999_999_999, 499_999_999, *[499_999_999] * 2]
-
-
-def test_number_orders__starts_again_below_the_ids_of_agents():
-    is_new = jnp.array([True, False, True, True])
-    ids, following = number_orders(jnp.int32(FIRST_AGENT_ORDER_ID - 2), is_new)
-    last = FIRST_AGENT_ORDER_ID - 1
-    assert np.asarray(ids)[np.asarray(is_new)].tolist() == [last - 1, last, 1]
-    assert int(following) == 2

@@ -1,7 +1,13 @@
 """Closed-loop order-flow models: random messages given the current book."""
 
 from lob_core.flow.base import FlowModel, FlowState, simulate
+from lob_core.flow.fundamental import OrnsteinUhlenbeck, OrnsteinUhlenbeckParams
 from lob_core.flow.hawkes import Hawkes, HawkesParams, HawkesState
+from lob_core.flow.queue_reactive import (
+    QueueReactive,
+    QueueReactiveParams,
+    QueueReactiveState,
+)
 from lob_core.flow.zero_intelligence import (
     ZeroIntelligence,
     ZeroIntelligenceParams,
@@ -14,6 +20,11 @@ __all__ = [
     "Hawkes",
     "HawkesParams",
     "HawkesState",
+    "OrnsteinUhlenbeck",
+    "OrnsteinUhlenbeckParams",
+    "QueueReactive",
+    "QueueReactiveParams",
+    "QueueReactiveState",
     "ZeroIntelligence",
     "ZeroIntelligenceParams",
     "ZeroIntelligenceState",

@@ -7,9 +7,9 @@ from typing import Any, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from lob_core.engine import process_messages
+from lob_core.flow.draws import running_sum
 from lob_core.types import (
     FIRST_AGENT_ORDER_ID,
     Array,
@@ -23,8 +23,8 @@ from lob_core.types import (
 )
 
 NANOSECONDS_PER_SECOND = 1_000_000_000
-_LONGEST_WAIT_S = 100_000.0
-_TINY = float(np.finfo(np.float32).tiny)
+_LONGEST_WAIT_S = 1_000.0
+_MOST_WAITS = 16_000
 
 
 @pytree_dataclass
@@ -132,30 +132,30 @@ def advance_clock(time_s: Array, time_ns: Array, waits_s: Array) -> tuple[Array,
     Args:
         time_s: `[]` int32, seconds before the first wait.
         time_ns: `[]` int32, nanoseconds within that second.
-        waits_s: `[M]` float32, seconds, >= 0; longer waits than 100,000 s count as that.
+        waits_s: `[M]` float32, seconds, >= 0; longer waits than 1,000 s count as that.
 
     Returns:
         `[M]` int32 seconds and `[M]` int32 nanoseconds. A wait keeps float32's relative
         precision, 6e-8; the sums are exact.
+
+    Raises:
+        ValueError: if `M` is above 16,000, where the sums would not be exact.
     """
+    if waits_s.shape[0] > _MOST_WAITS:
+        raise ValueError(f"{waits_s.shape[0]} messages of one look; at most {_MOST_WAITS}")
     waits_s = jnp.minimum(waits_s, _LONGEST_WAIT_S)
     whole = jnp.floor(waits_s)
     nanoseconds = ((waits_s - whole) * NANOSECONDS_PER_SECOND).astype(jnp.int32)
-
-    def add(a: tuple[Array, Array], b: tuple[Array, Array]) -> tuple[Array, Array]:
-        carry, ns = _carry_second(a[1], b[1])
-        return a[0] + b[0] + carry, ns
-
-    seconds, nanoseconds = jax.lax.associative_scan(add, (whole.astype(jnp.int32), nanoseconds))
-    carry, nanoseconds = _carry_second(nanoseconds, time_ns)
-    return time_s + seconds + carry, nanoseconds
-
-
-def _carry_second(a_ns: Array, b_ns: Array) -> tuple[Array, Array]:
-    """Whole seconds and the rest of `a_ns + b_ns`, each below one second."""
-    total = a_ns + b_ns
-    carry = (total >= NANOSECONDS_PER_SECOND).astype(jnp.int32)
-    return carry, total - carry * NANOSECONDS_PER_SECOND
+    # Sums of numbers below 1000 are exact in float32.
+    thousands = [1_000_000, 1_000, 1]
+    parts = [whole, *(nanoseconds // scale % 1_000 for scale in thousands)]
+    start = [time_s, *(time_ns // scale % 1_000 for scale in thousands)]
+    sums = running_sum(jnp.stack([part.astype(jnp.float32) for part in parts]))
+    total = [sums[i].astype(jnp.int32) + start[i] for i in range(len(parts))]
+    for i in (3, 2, 1):
+        carry = total[i] // 1_000
+        total[i - 1], total[i] = total[i - 1] + carry, total[i] - carry * 1_000
+    return total[0], (total[1] * 1_000 + total[2]) * 1_000 + total[3]
 
 
 def number_orders(next_order_id: Array, is_new: Array) -> tuple[Array, Array]:
@@ -170,44 +170,9 @@ def number_orders(next_order_id: Array, is_new: Array) -> tuple[Array, Array]:
         that of the next one), and the id to go on with. Ids start again at 1 when used up.
     """
     limit = FIRST_AGENT_ORDER_ID - 1
-    count = jnp.cumsum(is_new.astype(jnp.int32))
+    count = running_sum(is_new.astype(jnp.float32)).astype(jnp.int32)
     ids = (next_order_id - 1 + count - is_new) % limit + 1
     return ids, (next_order_id - 1 + count[-1]) % limit + 1
-
-
-def sample_index(key: Array, weights: Array, num_samples: int) -> Array:
-    """`[num_samples]` int32 indices drawn with replacement in proportion to `[K]` weights.
-
-    Args:
-        key: PRNG key, consumed.
-        weights: `[K]` float32, >= 0, with a positive sum; zero weights are never drawn.
-        num_samples: how many.
-    """
-    cumulative = jnp.cumsum(weights)
-    draw = jax.random.uniform(key, (num_samples,)) * cumulative[-1]
-    index = (draw[:, None] >= cumulative).sum(-1, dtype=jnp.int32)
-    last = jnp.max(jnp.where(weights > 0, jnp.arange(weights.shape[0]), 0))
-    return jnp.minimum(index, last)
-
-
-def sample_sizes(key: Array, lot_size: Array, mean_lots: Array, num_samples: int) -> Array:
-    """`[num_samples]` int32 shares: `lot_size` times a geometric number of lots.
-
-    Args:
-        key: PRNG key, consumed.
-        lot_size: `[]` int32, shares.
-        mean_lots: `[]` or `[num_samples]` float32, >= 1; 1 makes every order one lot.
-        num_samples: how many.
-
-    Notes:
-        `P(k lots) = p (1 - p)^(k - 1)`, `p = 1 / mean_lots`, for `k = 1, 2, ...`, drawn by
-        inversion and cut at 10,000 lots.
-    """
-    draw = jax.random.uniform(key, (num_samples,), minval=_TINY)
-    log_tail = jnp.log1p(-1.0 / jnp.maximum(mean_lots, 1.0))  # -inf when every order is one lot
-    extra = jnp.floor(jnp.log(draw) / log_tail)
-    lots = 1 + jnp.clip(extra, 0, 9_999).astype(jnp.int32)
-    return lots * lot_size
 
 
 def as_float(value: Any) -> Array:

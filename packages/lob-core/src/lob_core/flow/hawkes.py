@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lob_core.flow.base import as_float, sample_index
+from lob_core.flow.base import as_float
+from lob_core.flow.composing import num_spare_draws, wait_from_uniform
+from lob_core.flow.draws import count_at_most, running_sum
 from lob_core.flow.zero_intelligence import (
     ZeroIntelligence,
     ZeroIntelligenceParams,
@@ -154,36 +156,45 @@ class Hawkes:
         Returns:
             Messages `[M]` as `ZeroIntelligence.sample` describes them, and the new state.
         """
-        key_events, key_rest = jax.random.split(key)
+        num_draws = NUM_KINDS + 3  # for waits, kind, level
+        num_rest = num_messages + num_spare_draws(num_messages)
+        uniform = jax.random.uniform(key, (num_draws * num_messages + num_rest,))
+        for_event = uniform[: num_draws * num_messages].reshape(num_draws, num_messages)
         look = self._base.look(book, state, params.base)
         constant = jnp.append(self._base.arrival_rates(params.base), look.cancel_rate.sum())
+        total = constant.sum()
+        calm_wait = wait_from_uniform(for_event[NUM_KINDS], total)
+        strength = params.excitation.sum(0)
 
-        def next_event(memory: Array, key: Array) -> tuple[Array, tuple[Array, Array]]:
-            key_wait, key_kind = jax.random.split(key)
-            wait = _next_wait(key_wait, constant.sum(), memory, params)
+        def next_event(
+            memory: Array, draws: tuple[Array, Array, Array]
+        ) -> tuple[Array, tuple[Array, Array]]:
+            calm_wait, exponential, for_kind = draws
+            wait = jnp.minimum(calm_wait, _excited_wait(exponential, strength * memory, params))
             memory = memory * jnp.exp(-params.decay * wait)
-            intensity = constant.at[:NUM_KINDS].add(params.excitation @ memory)
-            kind = sample_index(key_kind, intensity, 1)[0]
+            intensity = constant.at[:NUM_KINDS].add((params.excitation * memory).sum(-1))
+            sums = running_sum(intensity)
+            kind = count_at_most(sums[:-1], for_kind * sums[-1])
             return memory + (kind == jnp.arange(NUM_KINDS)), (kind, wait)
 
-        keys = jax.random.split(key_events, num_messages)
-        memory, (kind, waits_s) = jax.lax.scan(next_event, state.memory, keys)
-        messages, base = self._base.compose(key_rest, kind, waits_s, look, state, params.base)
-        fields = {f.name: getattr(base, f.name) for f in dataclasses.fields(base)}
-        return messages, HawkesState(**fields, memory=memory)
+        draws = (calm_wait, -jnp.log1p(-for_event[:NUM_KINDS]).T, for_event[NUM_KINDS + 1])
+        memory, (kind, wait_s) = jax.lax.scan(next_event, state.memory, draws)
+        for_rest = uniform[num_draws * num_messages :]
+        messages, state = self._base.compose(
+            kind, wait_s, for_event[NUM_KINDS + 2], for_rest, look, state, params.base
+        )
+        return messages, state.replace(memory=memory)
 
 
-def _next_wait(key: Array, constant: Array, memory: Array, params: HawkesParams) -> Array:
-    """`[]` float32 seconds to the first event of a constant rate and four decaying ones.
+def _excited_wait(exponential: Array, excited: Array, params: HawkesParams) -> Array:
+    """`[]` float32 seconds to the first event of four decaying rates.
 
     A rate `s exp(-b t)` has its first event at `-log(1 - b E / s) / b` for a standard exponential
     `E`, or never if `b E >= s`.
     """
-    draws = jax.random.exponential(key, (NUM_KINDS + 1,))
-    excited = params.excitation.sum(0) * memory
-    used = params.decay * draws[1:] / jnp.maximum(excited, 1e-30)
+    used = params.decay * exponential / jnp.maximum(excited, 1e-30)
     decaying = jnp.where(used < 1, -jnp.log1p(-jnp.minimum(used, 1)) / params.decay, jnp.inf)
-    return jnp.minimum(draws[0] / constant, decaying.min())
+    return decaying.min()
 
 
 def branching_matrix(params: HawkesParams) -> Array:

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 
-from lob_core.flow.base import (
-    FlowState,
-    advance_clock,
-    as_float,
-    number_orders,
-    sample_index,
-    sample_sizes,
+from lob_core.flow.base import FlowState, as_float
+from lob_core.flow.composing import (
+    Events,
+    Look,
+    compose,
+    is_background,
+    num_spare_draws,
+    wait_from_uniform,
+)
+from lob_core.flow.draws import (
+    count_at_most,
+    index_from_uniform,
+    poisson_counts,
+    running_sum,
+    sizes_from_uniform,
 )
 from lob_core.types import (
     BACKGROUND_AGENT,
@@ -24,18 +32,18 @@ from lob_core.types import (
     Array,
     BookConfig,
     BookState,
-    EventType,
     Message,
     Orders,
     Replaceable,
     Side,
-    TimeInForce,
     pytree_dataclass,
     zero_counters,
 )
 
 _LIMIT_BUY, _LIMIT_SELL, _MARKET_BUY, _MARKET_SELL, _CANCEL = range(5)
 _DEFAULT_CANCEL_RATES = (0.71, 0.81, 0.68, 0.56, 0.47, 0.10)
+_MOST_ORDERS = 31
+"""Orders that a level of an opening book can hold."""
 
 
 @pytree_dataclass
@@ -78,15 +86,7 @@ class ZeroIntelligenceState(FlowState):
     last_ask: Array
 
 
-class Look(NamedTuple):
-    """The book as the model sees it: bids then asks, `[2N]`, and the reference prices, `[]`."""
-
-    price: Array
-    size: Array
-    order_id: Array
-    cancel_rate: Array  # per second, zero for free slots and agents' orders
-    best_bid: Array
-    best_ask: Array
+_StateT = TypeVar("_StateT", bound=ZeroIntelligenceState)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,14 +187,15 @@ class ZeroIntelligence:
         key_count, key_size = jax.random.split(key)
         distance = jnp.arange(1, self.num_levels + 1, dtype=jnp.int32)
         spread = jnp.minimum(spread, self.num_levels)
-        counts = _poisson(key_count, params.limit_rate / params.cancel_rate)
+        counts = poisson_counts(key_count, params.limit_rate / params.cancel_rate, _MOST_ORDERS)
         counts = jnp.where(distance < spread, 0, counts)
         counts = jnp.where(distance == spread, jnp.maximum(counts, 1), counts)
         slot = jnp.arange(config.num_slots, dtype=jnp.int32)
         level = (slot[:, None] >= jnp.cumsum(counts)).sum(-1, dtype=jnp.int32)
         price = opposite_best - side * (level + 1)
         is_live = (level < self.num_levels) & (price >= 1)
-        sizes = sample_sizes(key_size, params.lot_size, params.limit_mean_lots, config.num_slots)
+        uniform = jax.random.uniform(key_size, (config.num_slots,))
+        sizes = sizes_from_uniform(uniform, params.lot_size, params.limit_mean_lots)
         orders = Orders(
             price=jnp.where(is_live, price, NO_PRICE),
             size=jnp.where(is_live, sizes, 0),
@@ -224,12 +225,17 @@ class ZeroIntelligence:
             Messages `[M]` of types `SUBMIT`, `MARKET`, `DELETE` (and `NOOP`, see the class), and
             the new state.
         """
-        key_kind, key_wait, key_rest = jax.random.split(key, 3)
+        spare = num_spare_draws(num_messages)
+        uniform = jax.random.uniform(key, (3 * num_messages + spare,))
+        for_kind, for_wait = uniform[:num_messages], uniform[num_messages : 2 * num_messages]
         look = self.look(book, state, params)
         rates = jnp.append(self.arrival_rates(params), look.cancel_rate.sum())
-        kind = sample_index(key_kind, rates, num_messages)
-        waits_s = jax.random.exponential(key_wait, (num_messages,)) / rates.sum()
-        return self.compose(key_rest, kind, waits_s, look, state, params)
+        sums = running_sum(rates)
+        target = for_kind * sums[-1]
+        kind = count_at_most(sums[:-1], target)
+        within = (target - (sums - rates)[kind]) / rates[kind]
+        wait_s = wait_from_uniform(for_wait, sums[-1])
+        return self.compose(kind, wait_s, within, uniform[2 * num_messages :], look, state, params)
 
     def arrival_rates(self, params: ZeroIntelligenceParams) -> Array:
         """`[4]` float32, per second: limit buys and sells, market buys and sells."""
@@ -238,19 +244,22 @@ class ZeroIntelligence:
 
     def compose(
         self,
-        key: Array,
         kind: Array,
-        waits_s: Array,
+        wait_s: Array,
+        for_level: Array,
+        for_rest: Array,
         look: Look,
-        state: ZeroIntelligenceState,
+        state: _StateT,
         params: ZeroIntelligenceParams,
-    ) -> tuple[Message, ZeroIntelligenceState]:
-        """Messages of given kinds and waits: draws prices, sizes and the orders to cancel.
+    ) -> tuple[Message, _StateT]:
+        """Messages of given kinds and waits, with prices, sizes and orders to cancel.
 
         Args:
-            key: PRNG key, consumed.
             kind: `[M]` int32, 0 to 4: limit buy, limit sell, market buy, market sell, cancel.
-            waits_s: `[M]` float32, seconds from each message to the one before.
+            wait_s: `[M]` float32, seconds from each message to the one before.
+            for_level: `[M]` float32 uniform numbers, which give distances.
+            for_rest: `[M + S]` float32 uniform numbers, `S` as `num_spare_draws` says, which give
+                sizes of orders and slots of cancels.
             look: the book as the model sees it.
             state: state of the model.
             params: its parameters.
@@ -258,103 +267,34 @@ class ZeroIntelligence:
         Returns:
             Messages `[M]` and the new state.
         """
-        num_messages = kind.shape[0]
-        best_bid, best_ask = look.best_bid, look.best_ask
-        key_level, key_size, key_cancel = jax.random.split(key, 3)
-        time_s, time_ns = advance_clock(state.time_s, state.time_ns, waits_s)
-
-        is_limit = (kind == _LIMIT_BUY) | (kind == _LIMIT_SELL)
-        is_market = (kind == _MARKET_BUY) | (kind == _MARKET_SELL)
+        is_limit = kind < _MARKET_BUY
         is_buy = (kind == _LIMIT_BUY) | (kind == _MARKET_BUY)
-        distance = 1 + sample_index(key_level, params.limit_rate, num_messages)
-        price = jnp.maximum(jnp.where(is_buy, best_ask - distance, best_bid + distance), 1)
+        distance = 1 + index_from_uniform(for_level, params.limit_rate)
+        price = jnp.where(is_buy, look.best_ask - distance, look.best_bid + distance)
         mean_lots = jnp.where(is_limit, params.limit_mean_lots, params.market_mean_lots)
-        size = sample_sizes(key_size, params.lot_size, mean_lots, num_messages)
-
-        is_cancel = kind == _CANCEL
-        slot, is_possible = _choose_cancels(
-            key_cancel,
-            look,
-            is_cancel,
-            bought=jnp.where(kind == _MARKET_BUY, size, 0).sum(),
-            sold=jnp.where(kind == _MARKET_SELL, size, 0).sum(),
+        events = Events(
+            wait_s=wait_s,
+            is_cancel=kind == _CANCEL,
+            is_market=(kind == _MARKET_BUY) | (kind == _MARKET_SELL),
+            is_buy=is_buy,
+            price=jnp.maximum(price, 1),
+            size=sizes_from_uniform(for_rest[: kind.shape[0]], params.lot_size, mean_lots),
+            cancel_draw=for_rest,
         )
-        ids, next_order_id = number_orders(state.next_order_id, ~is_cancel)
-        is_bid = jnp.where(is_cancel, slot < look.size.shape[0] // 2, is_buy)
-        event_type = jnp.where(is_limit, EventType.SUBMIT, EventType.MARKET)
-        event_type = jnp.where(is_cancel, EventType.DELETE, event_type)
-        messages = Message(
-            event_type=jnp.where(is_cancel & ~is_possible, EventType.NOOP, event_type),
-            side=jnp.where(is_bid, Side.BID, Side.ASK),
-            price=jnp.where(is_cancel, look.price[slot], jnp.where(is_market, NO_PRICE, price)),
-            size=jnp.where(is_cancel, look.size[slot], size),
-            order_id=jnp.where(is_cancel, look.order_id[slot], ids),
-            agent_id=jnp.full(num_messages, BACKGROUND_AGENT, jnp.int32),
-            time_in_force=jnp.full(num_messages, TimeInForce.GTC, jnp.int32),
-            time_s=time_s,
-            time_ns=time_ns,
-        )
-        messages = jax.tree.map(lambda x: x.astype(jnp.int32), messages)
-        return messages, ZeroIntelligenceState(
-            time_s=time_s[-1],
-            time_ns=time_ns[-1],
-            next_order_id=next_order_id,
-            last_bid=best_bid,
-            last_ask=best_ask,
-        )
+        messages, clock = compose(events, look, state)
+        return messages, state.replace(**clock, last_bid=look.best_bid, last_ask=look.best_ask)
 
     def look(
         self, book: BookState, state: ZeroIntelligenceState, params: ZeroIntelligenceParams
     ) -> Look:
-        """Both sides in a row, with the rate at which each order is cancelled."""
+        """The book with the rate at which each order is cancelled."""
         best_bid = jnp.where(book.bids.size[0] > 0, book.bids.price[0], state.last_bid)
         best_ask = jnp.where(book.asks.size[0] > 0, book.asks.price[0], state.last_ask)
-        distance = jnp.concatenate([best_ask - book.bids.price, book.asks.price - best_bid])
-        both = jax.tree.map(lambda b, a: jnp.concatenate([b, a]), book.bids, book.asks)
-        rate = params.cancel_rate[jnp.clip(distance, 1, self.num_levels) - 1]
-        is_background = (both.size > 0) & (both.agent_id == BACKGROUND_AGENT)
-        return Look(
-            price=both.price,
-            size=both.size,
-            order_id=both.order_id,
-            cancel_rate=jnp.where(is_background, rate, 0.0),
-            best_bid=best_bid,
-            best_ask=best_ask,
-        )
 
+        def rates(orders: Orders, distance: Array) -> Array:
+            rate = params.cancel_rate[jnp.clip(distance, 1, self.num_levels) - 1]
+            return jnp.where(is_background(orders), rate, 0.0)
 
-def _choose_cancels(
-    key: Array, look: Look, is_cancel: Array, bought: Array, sold: Array
-) -> tuple[Array, Array]:
-    """Slots `[M]` in `look` that the cancels name, drawn without replacement by rate.
-
-    Adding Gumbel noise to the log rates and taking the largest draws without replacement (the
-    Gumbel top-k trick). Orders with fewer shares ahead of them than the market orders of this
-    look take are left out, so that every cancel finds its order.
-
-    Returns:
-        Slots, and whether there was an order left for each.
-    """
-    num_orders, num_messages = look.size.shape[0], is_cancel.shape[0]
-    rate = look.cancel_rate
-    if num_messages > 1:
-        sizes = look.size.reshape(2, -1)
-        ahead = (jnp.cumsum(sizes.astype(jnp.float32), axis=1) - sizes).reshape(-1)
-        taken = jnp.repeat(jnp.stack([sold, bought]), num_orders // 2)
-        rate = jnp.where(ahead >= taken, rate, 0.0)
-    score = jnp.where(rate > 0, jnp.log(rate), -jnp.inf)
-    score += jax.random.gumbel(key, (num_orders,))
-    best, slots = jax.lax.top_k(score, min(num_messages, num_orders))
-    rank = jnp.cumsum(is_cancel.astype(jnp.int32)) - 1
-    is_possible = (rank < slots.shape[0]) & (best[jnp.minimum(rank, slots.shape[0] - 1)] > -jnp.inf)
-    return slots[jnp.clip(rank, 0, slots.shape[0] - 1)], is_possible
-
-
-def _poisson(key: Array, mean: Array, largest: int = 31) -> Array:
-    """Poisson counts with means `[L]`, by inversion, cut at `largest`; no loop under `vmap`."""
-    count = jnp.arange(largest, dtype=jnp.float32)
-    log_factorial = jnp.cumsum(jnp.log(jnp.maximum(count, 1.0)))
-    log_mean = jnp.log(jnp.maximum(mean, jnp.finfo(jnp.float32).tiny))  # a mean of 0 counts 0
-    log_pmf = count * log_mean[:, None] - mean[:, None] - log_factorial
-    cdf = jnp.cumsum(jnp.exp(log_pmf), axis=1)
-    return (jax.random.uniform(key, mean.shape)[:, None] > cdf).sum(-1, dtype=jnp.int32)
+        bid_rates = rates(book.bids, best_ask - book.bids.price)
+        ask_rates = rates(book.asks, book.asks.price - best_bid)
+        return Look(book, best_bid, best_ask, jnp.concatenate([bid_rates, ask_rates]))
