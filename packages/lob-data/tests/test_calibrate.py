@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,9 +77,9 @@ def test_calibrate__a_wrong_model_has_bad_figures(tmp_path, busy_venue):
 
 def test_calibrate__number_of_levels_covers_the_limit_orders(store):
     result = calibrate(store)
-    assert result.num_levels in (9, 10)
+    assert result.model.num_levels in (9, 10)
     assert result.fit["covered"] >= 0.95
-    assert result.params.limit_rate.shape == (result.num_levels,)
+    assert result.params.limit_rate.shape == (result.model.num_levels,)
     fewer = calibrate(store, num_levels=3)
     assert 0.3 < fewer.fit["covered"] < 0.7
 
@@ -87,6 +89,7 @@ def test_calibration__survives_json_and_drives_synthesis(tmp_path, fitted, monke
     path.write_text(fitted.to_json())
     loaded = load_calibration(path)
     assert loaded.to_json() == fitted.to_json()
+    assert loaded.model == fitted.model
     arguments = ["synthesize", tmp_path / "raw", "--messages", 300, "--params", path, "--json"]
     monkeypatch.setattr("sys.argv", ["lob-data", *map(str, arguments)])
     with pytest.raises(SystemExit) as stop:
@@ -104,8 +107,9 @@ def test_cli__calibrate_prints_and_saves(tmp_path, store, monkeypatch, capsys):
             cli.main()
         assert not stop.value.code
     out = capsys.readouterr().out
-    assert "market orders" in out
-    assert load_calibration(path).num_levels == 4
+    assert "market_rate" in out
+    assert "residual_ks" in out
+    assert load_calibration(path).model.num_levels == 4
 
 
 def test_calibrate__options_out_of_range_are_refused(tmp_path, store):
@@ -113,9 +117,31 @@ def test_calibrate__options_out_of_range_are_refused(tmp_path, store):
         calibrate(store, num_levels=0)
     with pytest.raises(OptionError, match="ticker is 'NONE'; the store holds SYNTH"):
         calibrate(store, ticker="NONE")
-    (tmp_path / "bad.json").write_text("{}")
+    with pytest.raises(OptionError, match="model is 'ising'; it must be one of zero_intelligence"):
+        calibrate(store, model="ising")
+
+
+BAD_FILES: list[tuple[Callable[[dict[str, Any]], object], str]] = [
+    (lambda content: content.clear(), "is no calibration: KeyError"),
+    (lambda content: content.update(model="ising"), "is of model 'ising'; the models are zero_"),
+    (lambda content: content["settings"].update(depth=3), "unexpected keyword argument 'depth'"),
+    (lambda content: content["settings"].update(num_levels=0), "num_levels is 0"),
+    (lambda content: content["params"].pop("lot_size"), "params has"),
+    (lambda content: content["params"]["limit_rate"].pop(), r"params.limit_rate has shape \(9,\)"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "reason"), BAD_FILES)
+def test_load_calibration__what_is_wrong_is_named(tmp_path, fitted, spoil, reason):
+    content = json.loads(fitted.to_json())
+    spoil(content)
+    path = tmp_path / "bad.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(LobDataError, match=reason) as caught:
+        load_calibration(path)
+    assert caught.value.path == path
     with pytest.raises(LobDataError, match="is no calibration"):
-        load_calibration(tmp_path / "bad.json")
+        load_calibration(tmp_path / "missing.json")
 
 
 def test_calibrate__too_little_data_says_so(tmp_path, venue):

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import gzip
+import sys
 import zipfile
 from datetime import date
 
 import numpy as np
 import polars as pl
+import py7zr
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from lob_data.csv_text import parse_books, parse_messages
 from lob_data.errors import FormatError, SourceError
-from lob_data.lobster import FileName, find_pairs, read_pair, scan_books, scan_messages
-from lob_data.schema import format_time, seconds_to_ns
+from lob_data.lobster import find_pairs, read_pair, scan_books, scan_messages
+from lob_data.schema import DUMMY_PRICE, format_time
+from lob_data.sources import FileName, Source
 from lob_data.testing import write_pair
 
 
@@ -41,17 +45,82 @@ def test_file_name__anything_else_is_none(name):
     assert FileName.parse(name) is None
 
 
-@given(st.integers(0, 86_399_999_999_999))
+def times_of(*texts: str) -> list[int]:
+    rows = "".join(f"{text},1,2,3,4,1\n" for text in texts)
+    return parse_messages(rows.encode(), "file")[0].tolist()
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 86_399_999_999_999), min_size=1, max_size=20))
 def test_times__every_nanosecond_of_the_day_survives_the_text(ts_ns):
-    text = format_time(ts_ns)
-    assert seconds_to_ns(np.array([float(text)]))[0] == ts_ns
+    assert times_of(*map(format_time, ts_ns)) == ts_ns
 
 
 def test_times__binary_noise_is_rounded_rather_than_cut():
-    assert seconds_to_ns(np.array([34397.878728270996]))[0] == 34_397_878_728_271
+    assert times_of("34397.878728270996", "34397.8787282714", "34200.9999999999") == [
+        34_397_878_728_271,
+        34_397_878_728_271,
+        34_201_000_000_000,
+    ]
+    assert times_of("34200", "34200.", "0.5") == [34_200 * 10**9] * 2 + [5 * 10**8]
 
 
-@pytest.mark.parametrize("packing", ["plain", "gz", "zst", "zip"])
+integers = st.integers(-(10**18) + 1, 10**18 - 1) | st.sampled_from([DUMMY_PRICE, -DUMMY_PRICE])
+
+
+@settings(deadline=None)
+@given(
+    rows=st.lists(st.lists(integers, min_size=4, max_size=4), min_size=1, max_size=30),
+    line_end=st.sampled_from(["\n", "\r\n"]),
+    is_ended=st.booleans(),
+    piece=st.integers(1, 200),
+)
+def test_parse_books__gives_back_any_integers_however_the_text_is_cut(
+    rows, line_end, is_ended, piece
+):
+    text = line_end.join(",".join(map(str, row)) for row in rows) + line_end * is_ended
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lob_data.csv_text._LEAST_PIECE", piece)
+        patch.setattr("os.cpu_count", lambda: 3)
+        assert parse_books(text.encode(), 1, "file").T.tolist() == rows
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("1,2,3", "has 3 columns"),
+        ("1,2,3,4,5", "has 5 columns"),
+        ("", "is empty"),
+        ("1,,3,4", "ask_size_1 is ''; it must be a whole number"),
+        ("1,2,3.5,4", r"bid_price_1 is '3\.5'; it must be a whole number"),
+        ("1,2,3,1e5", "bid_size_1 is '1e5'"),
+        ("1,2, 3,4", "bid_price_1 is ' 3'"),
+        ("1,2,3,--4", "bid_size_1 is '--4'"),
+        ("1,2,3,1234567890123456789", "bid_size_1 is '1234567890123456789'"),
+        ("1,2,3,٣", "bid_size_1 is '٣'"),
+    ],
+)
+@pytest.mark.parametrize("row", [1, 2, 40])
+def test_parse_books__a_bad_row_is_named_wherever_it_lies(monkeypatch, line, reason, row):
+    monkeypatch.setattr("lob_data.csv_text._LEAST_PIECE", 100)
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    rows = ["10,20,30,40"] * 40
+    rows[row - 1] = line
+    with pytest.raises(FormatError, match=reason) as caught:
+        parse_books(("\n".join(rows) + "\n1,2,3,4\n").encode(), 1, "file.csv")
+    assert (caught.value.row, str(caught.value.path)) == (row, "file.csv")
+
+
+def test_parse_messages__bad_times_are_named():
+    for text in ("-1.0", "noon", "1e4", "", "1234567890", "34200.1.2"):
+        with pytest.raises(FormatError, match=r"time is|row of numbers") as caught:
+            times_of("34200.0", text)
+        assert caught.value.row == 2
+    with pytest.raises(FormatError, match="first row is empty"):
+        parse_messages(b"\n\n", "file")
+
+
+@pytest.mark.parametrize("packing", ["plain", "gz", "zst", "zip", "zip of gz", "7z"])
 def test_read_pair__is_the_same_however_it_is_packed(tmp_path, pair, packing):
     plain = read_pair(pair)
     folder = tmp_path / "packed"
@@ -67,14 +136,23 @@ def test_read_pair__is_the_same_however_it_is_packed(tmp_path, pair, packing):
             pl.read_csv(data, has_header=False, infer_schema=False).write_csv(
                 target.with_name(f"{target.name}.zst"), include_header=False, compression="zstd"
             )
+        elif packing == "7z":
+            archive_mode = "a" if (folder / "sample.7z").exists() else "w"
+            with py7zr.SevenZipFile(folder / "sample.7z", archive_mode) as archive:
+                archive.writestr(data, f"inner/{target.name}")
+                archive.writestr("hello", f"{source.path.stem}_ReadMe.txt")
         else:
+            inside = f"inner/{target.name}"
             with zipfile.ZipFile(folder / "sample.zip", "a") as archive:
-                archive.writestr(f"inner/{target.name}", data)
+                if packing == "zip":
+                    archive.writestr(inside, data)
+                else:
+                    archive.writestr(f"{inside}.gz", gzip.compress(data))
                 archive.writestr(f"{source.path.stem}_ReadMe.txt", "hello")
     ((found,), errors) = find_pairs(folder)
     again = read_pair(found)
     assert not errors
-    assert again.books.equals(plain.books)
+    np.testing.assert_array_equal(again.books, plain.books)
     for name in ("ts_ns", "event_type", "order_id", "size", "price", "side"):
         np.testing.assert_array_equal(getattr(again, name), getattr(plain, name))
 
@@ -130,9 +208,12 @@ def test_find_pairs__a_folder_without_lobster_files_is_an_error(tmp_path):
 
 
 def test_scan__selects_columns_lazily(pair):
-    assert scan_messages(pair).select(pl.col("size").sum()).collect().item() == sum(
-        read_pair(pair).size
-    )
+    raw = read_pair(pair)
+    scanned = scan_messages(pair).collect()
+    assert scanned.columns == ["ts_ns", "event_type", "order_id", "size", "price", "side"]
+    for name in scanned.columns:
+        assert scanned[name].to_list() == getattr(raw, name).tolist()
+    assert scan_messages(pair).select(pl.col("size").sum()).collect().item() == raw.size.sum()
     assert scan_books(pair).collect_schema().names()[:4] == [
         "ask_price_1",
         "ask_size_1",
@@ -146,6 +227,7 @@ def test_read_pair__a_seventh_message_column_is_read_past(pair):
     plain = read_pair(pair)
     path.write_text("".join(f"{line},null\n" for line in path.read_text().splitlines()))
     np.testing.assert_array_equal(read_pair(pair).price, plain.price)
+    assert scan_messages(pair).collect()["price"].to_list() == plain.price.tolist()
 
 
 def edit(source, row, text):
@@ -248,3 +330,33 @@ def test_find_pairs__a_damaged_zip_is_reported(tmp_path):
     pairs, (error,) = find_pairs(tmp_path)
     assert not pairs
     assert "damaged archive" in str(error)
+
+
+def test_find_pairs__a_7z_is_read_whole_or_refused(tmp_path, pair):
+    path = tmp_path / "sample.7z"
+    with py7zr.SevenZipFile(path, "w") as archive:
+        for source in (pair.messages, pair.books):
+            archive.writestr(source.path.read_bytes(), source.path.name)
+    ((found,), errors) = find_pairs(path)
+    assert not errors
+    np.testing.assert_array_equal(read_pair(found).books, read_pair(pair).books)
+    packed = bytearray(path.read_bytes())
+    packed[len(packed) // 3] ^= 0xFF  # in the packed data, before the table of contents
+    path.write_bytes(packed)
+    with pytest.raises(SourceError, match="damaged archive") as caught:
+        read_pair(found)
+    assert "sample.7z!" in str(caught.value)
+    path.write_bytes(b"7z nothing")
+    pairs, (error,) = find_pairs(path)
+    assert not pairs
+    assert "damaged archive" in str(error)
+
+
+def test_find_pairs__a_7z_without_its_library_says_what_to_install(tmp_path, monkeypatch):
+    (tmp_path / "sample.7z").write_bytes(b"any")
+    monkeypatch.setitem(sys.modules, "py7zr.io", None)
+    pairs, (error,) = find_pairs(tmp_path)
+    assert not pairs
+    assert 'pip install "lob-data[7z]"' in str(error)
+    with pytest.raises(SourceError, match="unpack the archive first"):
+        Source(tmp_path / "sample.7z", "inner.csv").stored_bytes()

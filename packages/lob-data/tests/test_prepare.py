@@ -125,6 +125,12 @@ BAD_INPUTS = {
     "off the grid": "off the grid",
     "columns": "has 2 columns",
     "row counts": "rows but",
+    "text": "size is 'many'; it must be a whole number",
+    "levels out of order": "level 2 is not worse than the level before it",
+    "damaged zstd": "truncated or damaged zstd",
+    "no gzip": "truncated or damaged gzip",
+    "damaged zip": "damaged archive",
+    "nothing": "holds no LOBSTER file",
 }
 
 
@@ -141,6 +147,22 @@ def spoil(raw: Path, fault: str, busy_venue) -> None:
         for source in (pair.messages, pair.books):
             name = source.path.name.replace("_3.csv", "_7.csv")
             source.path.rename(source.path.with_name(name))
+    elif fault == "nothing":
+        for source in (pair.messages, pair.books):
+            source.path.rename(source.path.with_suffix(".txt"))
+    elif fault == "damaged zip":
+        for source in (pair.messages, pair.books):
+            source.path.unlink()
+        (raw / "sample.zip").write_bytes(b"PK nothing")
+    elif fault in ("damaged zstd", "no gzip"):
+        suffix = ".zst" if fault == "damaged zstd" else ".gz"
+        magic = b"\x28\xb5\x2f\xfd" if fault == "damaged zstd" else b""
+        pair.books.path.with_name(pair.books.path.name + suffix).write_bytes(magic + b"nonsense")
+        pair.books.path.unlink()
+    elif fault == "text":
+        text = pair.messages.path.read_text().splitlines()
+        text[3] = "34200.5,1,5,many,1000000,1"
+        pair.messages.path.write_text("\n".join(text))
     elif fault == "columns":
         pair.books.path.write_text("1,2\n" * len(books))
     elif fault == "row counts":
@@ -151,6 +173,8 @@ def spoil(raw: Path, fault: str, busy_venue) -> None:
             messages[5] = (0, *messages[5][1:])
         elif fault == "crossed":
             books[5][2] = books[5][0] + 100
+        elif fault == "levels out of order":
+            books[5][4] = books[5][0]
         elif fault == "off the grid":
             books[5][4] += 1
         write_pair(raw, messages, books)
@@ -196,28 +220,45 @@ def test_prepare__several_levels_of_one_day_need_a_choice(tmp_path, raw, busy_ve
 
 
 KILLED_RUN = """
-import sys, lob_data
-from lob_data.prepare import prepare
-print("start", flush=True)
-prepare(sys.argv[1], sys.argv[2], lob_data.PrepareOptions(verify=False),
-        progress=lambda *_: print("day", flush=True))
+import sys, lob_data, lob_data.prepared, lob_data.store
+def wait_before(path, sync=lob_data.prepared.sync_to_disk):
+    print(path.name, flush=True)
+    sys.stdin.readline()
+    sync(path)
+lob_data.prepared.sync_to_disk = lob_data.store.sync_to_disk = wait_before
+lob_data.prepare(sys.argv[1], sys.argv[2], lob_data.PrepareOptions(verify=False))
+print("done", flush=True)
 """
 
 
-def prepare_and_kill(raw: Path, store: Path, num_days: int) -> None:
-    """Starts `prepare` in a process and sends it SIGKILL when it has done that many days."""
+def prepare_and_kill(raw: Path, store: Path, at: str, occurrence: int) -> None:
+    """Starts `prepare` in a process and kills it while it writes a file, the n-th of that name."""
     command = [sys.executable, "-c", KILLED_RUN, str(raw), str(store)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        for _ in range(1 + num_days):
-            process.stdout.readline()
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as process:
+        for line in process.stdout:
+            assert line != "done\n"
+            occurrence -= line.startswith(at)
+            if occurrence == 0:
+                break
+            process.stdin.write("\n")
+            process.stdin.flush()
         os.kill(process.pid, signal.SIGKILL)
+        process.stdin.close()
     assert process.returncode == -signal.SIGKILL
 
 
-def test_prepare__a_killed_first_run_leaves_no_store_and_can_be_repeated(tmp_path, raw):
+# In the middle of the second day's folder, and when only the manifest is still to be replaced.
+MOMENTS = [("rows.parquet", 2), (".manifest.json.partial", 1)]
+
+
+@pytest.mark.parametrize(("at", "occurrence"), MOMENTS)
+def test_prepare__a_killed_first_run_leaves_no_store_and_can_be_repeated(
+    tmp_path, raw, at, occurrence
+):
     store = tmp_path / "store"
-    prepare_and_kill(raw, store, num_days=1)
+    prepare_and_kill(raw, store, at, occurrence)
+    assert [path for path in store.rglob("*") if "partial" in path.name]
     with pytest.raises(StoreError, match="no prepared store"):
         open_store(store)
     prepare(raw, store, FAST)
@@ -225,7 +266,10 @@ def test_prepare__a_killed_first_run_leaves_no_store_and_can_be_repeated(tmp_pat
     assert not [path for path in store.rglob("*") if "partial" in path.name]
 
 
-def test_prepare__a_killed_later_run_leaves_the_old_store(tmp_path, raw, busy_venue):
+@pytest.mark.parametrize(("at", "occurrence"), MOMENTS)
+def test_prepare__a_killed_later_run_leaves_the_old_store(
+    tmp_path, raw, busy_venue, at, occurrence
+):
     store = tmp_path / "store"
     prepare(raw, store, FAST)
     old = (store / "manifest.json").read_bytes()
@@ -233,9 +277,11 @@ def test_prepare__a_killed_later_run_leaves_the_old_store(tmp_path, raw, busy_ve
         path.unlink()
     for day in ("2021-01-04", "2021-01-05", "2021-01-06"):
         write_pair(raw, *busy_venue.rows(2), "TEST", day)
-    prepare_and_kill(raw, store, num_days=2)
+    prepare_and_kill(raw, store, at, occurrence)
     assert (store / "manifest.json").read_bytes() == old
     assert open_store(store).windows(num_steps=2, messages_per_step=5).num_windows > 0
+    prepare(raw, store, FAST)
+    assert [day.date[:4] for day in open_store(store).manifest.days] == ["2021"] * 3
 
 
 def test_options__out_of_range_values_are_refused():

@@ -165,7 +165,7 @@ def test_sync__hidden_executions_crosses_and_halts_change_nothing_and_bring_no_p
     stream = assert_exact(day_of(venue, 5))
     assert stream.event_type.tolist() == [1, 5, 6, 7, 7, 7]
     assert stream.price[1:].tolist() == [0, 0, 0, 0, 0]
-    assert stream.size[1:].tolist() == [70, 0, 0, 0, 0]
+    assert stream.size[1:].tolist() == [70, 0, 1, 1, 0]  # halted, only quoting, trading again
 
 
 def test_sync__a_half_empty_book_and_stub_quotes_are_exact():

@@ -7,12 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import polars as pl
 import pytest
 from lob_core.types import EventType
 from lob_data.errors import FormatError, OptionError
 from lob_data.lobster import RawDay
-from lob_data.schema import DUMMY_PRICE
+from lob_data.schema import DUMMY_PRICE, book_columns
 from lob_data.testing import raw_day
 from lob_data.validate import check_day
 
@@ -36,9 +35,10 @@ def with_message(raw: RawDay, row: int, **values: int) -> RawDay:
 
 
 def with_book(raw: RawDay, row: int, **values: int) -> RawDay:
-    is_row = pl.int_range(pl.len()) == row
-    columns = [pl.when(is_row).then(v).otherwise(pl.col(n)).alias(n) for n, v in values.items()]
-    return dataclasses.replace(raw, books=raw.books.with_columns(columns))
+    books = raw.books.copy()
+    for name, value in values.items():
+        books[book_columns(3).index(name), row] = value
+    return dataclasses.replace(raw, books=books)
 
 
 def test_check_day__converts_to_ticks_bids_first(raw):

@@ -1,6 +1,6 @@
 """LOBSTER files to exact, windowed, device-ready order flow."""
 
-from lob_data.calibrate import Calibration, calibrate, load_calibration
+from lob_data.calibration import Calibration, calibrate, load_calibration
 from lob_data.errors import FormatError, LobDataError, OptionError, SourceError, StoreError
 from lob_data.manifest import Manifest, PrepareOptions
 from lob_data.prepare import PrepareReport, prepare, verify

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final, Literal
 
 import typer
 from lob_core.runtime import configure_cpu
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
-from rich.table import Column, Table
 
-from lob_data.calibrate import calibrate as fit_model
-from lob_data.calibrate import load_calibration
+from lob_data.calibration import ModelName, load_calibration
+from lob_data.calibration import calibrate as fit_model
+from lob_data.cli_output import (
+    print_calibration,
+    print_json,
+    print_manifest,
+    print_reports,
+    show_progress,
+    warn,
+)
 from lob_data.errors import LobDataError, OptionError
-from lob_data.manifest import SPLIT_NAMES, Manifest, PrepareOptions
-from lob_data.prepare import Progress as ReportProgress
+from lob_data.manifest import PrepareOptions, SplitName
 from lob_data.prepare import prepare as prepare_store
 from lob_data.prepare import verify as verify_raw
 from lob_data.schema import CENT
@@ -31,7 +32,6 @@ EXIT_INCOMPLETE: Final = 1
 """Some of the input failed, or a replay is not exact."""
 EXIT_ERROR: Final = 2
 """Nothing could be done: bad input or a bad option."""
-_LEAST_WIDTH: Final = 100
 
 app = typer.Typer(
     name="lob-data",
@@ -47,7 +47,8 @@ app = typer.Typer(
 )
 
 Raw = Annotated[
-    Path, typer.Argument(help="Folder (searched with its subfolders), .zip archive or one file.")
+    Path,
+    typer.Argument(help="Folder (searched with its subfolders), .zip or .7z archive, or one file."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Ticker = Annotated[str | None, typer.Option(help="Take this stock only.")]
@@ -91,20 +92,14 @@ def verify(
         ticker=ticker,
         level=level,
     )
-    with _progress("verifying") as progress:
+    with show_progress("verifying") as progress:
         reports, failures = verify_raw(raw, options, progress=progress)
     if as_json:
         results = [dataclasses.asdict(r) | {"is_exact": r.is_exact} for r in reports]
-        _print_json({"pairs": results, "failures": [str(failure) for failure in failures]})
+        print_json({"pairs": results, "failures": [str(failure) for failure in failures]})
     else:
-        table = _table("pair", "rows", "levels", "wrong", "sync", "share")
-        for r in reports:
-            share = f"{r.sync_messages / r.rows:.2%}"
-            counts = (r.rows, r.levels, r.mismatches, r.sync_messages)
-            table.add_row(r.label, *(f"{count:,}" for count in counts), share)
-        if reports:
-            _console().print(table)
-    _warn(failures)
+        print_reports(reports)
+    warn(failures)
     if not reports:
         raise typer.Exit(EXIT_ERROR)
     if failures or not all(report.is_exact for report in reports):
@@ -147,7 +142,7 @@ def prepare(
         validation=validation,
         verify=check,
     )
-    with _progress("preparing") as progress:
+    with show_progress("preparing") as progress:
         report = prepare_store(raw, out, options, num_workers=workers, progress=progress)
     if as_json:
         content = {
@@ -157,12 +152,12 @@ def prepare(
             "unchanged": report.is_unchanged,
             "failures": [str(failure) for failure in report.failures],
         }
-        _print_json(content)
+        print_json(content)
     elif report.is_unchanged:
         sys.stdout.write(f"{report.store}: unchanged, {len(report.days)} days\n")
     else:
-        _print_manifest(report.store, open_store(report.store).manifest)
-    _warn(report.failures)
+        print_manifest(report.store, open_store(report.store).manifest)
+    warn(report.failures)
     if report.failures:
         raise typer.Exit(EXIT_INCOMPLETE)
 
@@ -177,46 +172,41 @@ def describe(
     if as_json:
         sys.stdout.write(manifest.to_json())
     else:
-        _print_manifest(out, manifest)
+        print_manifest(out, manifest)
 
 
 @app.command()
 def calibrate(
     out: Annotated[Path, typer.Argument(help="Folder of a prepared store.")],
+    model: Annotated[ModelName, typer.Option(help="What to fit.")] = "zero_intelligence",
     levels: Annotated[
-        int | None, typer.Option(help="Distances of the model; by default what covers 95 %.")
+        int | None, typer.Option(help="Distances of the model; by default the data decide.")
     ] = None,
     ticker: Ticker = None,
-    split: Annotated[str, typer.Option(help="train, validation, test, or all.")] = "train",
+    split: Annotated[Literal[SplitName, "all"], typer.Option(help="Data to fit to.")] = "train",
     save: Annotated[Path | None, typer.Option(help="Write the parameters here, as JSON.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fit the zero-intelligence model to a store and show how well it fits.
+    """Fit an order-flow model to a store by maximum likelihood and show how well it fits.
+
+    `zero_intelligence`: independent Poisson flows by distance. `hawkes`: limit and market orders
+    excite each other. `queue_reactive`: rates by distance from a reference price and size of the
+    queue. The residuals of a true model are exponential with mean 1: `residual_ks` is their
+    distance from that, and the smaller the better.
 
     `lob-data synthesize RAW --params FILE` draws order flow from what `--save FILE` wrote.
     """
-    if split not in ("all", *SPLIT_NAMES):
-        raise OptionError(f"split is {split!r}; it must be all, {', '.join(SPLIT_NAMES)}")
-    chosen = next((name for name in SPLIT_NAMES if name == split), None)
-    result = fit_model(out, num_levels=levels, ticker=ticker, split=chosen)
+    chosen = None if split == "all" else split
+    with show_progress(f"fitting {model}"):
+        result = fit_model(out, model=model, num_levels=levels, ticker=ticker, split=chosen)
     if save is not None:
         partial = save.with_name(f".{save.name}.partial")
         partial.write_text(result.to_json())
         partial.replace(save)
     if as_json:
         sys.stdout.write(result.to_json())
-        return
-    p = result.params
-    table = Table("distance", "limit orders /s", "cancels /order /s", title="rates a side")
-    for i, (limit, cancel) in enumerate(zip(p.limit_rate, p.cancel_rate, strict=True), start=1):
-        table.add_row(str(i), f"{float(limit):.4g}", f"{float(cancel):.4g}")
-    console = _console()
-    console.print(table)
-    console.print(
-        f"market orders {float(p.market_rate):.4g} /s; lot {int(p.lot_size)}; mean lots "
-        f"{float(p.limit_mean_lots):.3g} (limit), {float(p.market_mean_lots):.3g} (market)"
-    )
-    console.print("fit: " + ", ".join(f"{name} {value:.4g}" for name, value in result.fit.items()))
+    else:
+        print_calibration(result)
 
 
 @app.command()
@@ -228,27 +218,32 @@ def synthesize(
     ticker: Annotated[str, typer.Option(help="Symbol in the file names.")] = "SYNTH",
     day: Annotated[str, typer.Option(help="Date in the file names.")] = "2020-01-02",
     params: Annotated[
-        Path | None, typer.Option(help="Parameters that `calibrate --save` wrote.")
+        Path | None, typer.Option(help="What `calibrate --save` wrote: model and parameters.")
     ] = None,
     compress: Annotated[bool, typer.Option(help="Write .csv.gz rather than .csv.")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Write a LOBSTER pair drawn from the zero-intelligence model, free of any license."""
+    """Write a LOBSTER pair drawn from an order-flow model, free of any license.
+
+    Without `--params` the model is `zero_intelligence` with its default parameters.
+    """
     fitted = None if params is None else load_calibration(params)
-    report = write_synthetic(
-        out,
-        num_messages=messages,
-        seed=seed,
-        num_levels=level,
-        model=None if fitted is None else fitted.model,
-        params=None if fitted is None else fitted.params,
-        ticker=ticker,
-        day=day,
-        compress=compress,
-    )
+    with show_progress("drawing") as progress:
+        report = write_synthetic(
+            out,
+            num_messages=messages,
+            seed=seed,
+            num_levels=level,
+            model=None if fitted is None else fitted.model,
+            params=None if fitted is None else fitted.params,
+            ticker=ticker,
+            day=day,
+            compress=compress,
+            progress=progress,
+        )
     files = [str(report.pair.messages), str(report.pair.books)]
     if as_json:
-        _print_json({"files": files, "messages": report.messages, "rows": report.rows})
+        print_json({"files": files, "messages": report.messages, "rows": report.rows})
     else:
         sys.stdout.write("\n".join([*files, f"{report.rows} rows"]) + "\n")
 
@@ -270,57 +265,6 @@ def parse_time(text: str | None) -> float | None:
     if len(parts) > 3 or not all(0 <= part < 60 for part in parts[1:]):
         raise OptionError(f"time is {text!r}; write it as 09:45 or 09:45:30")
     return sum(part * scale for part, scale in zip(parts, (3600, 60, 1), strict=False))
-
-
-@contextmanager
-def _progress(verb: str) -> Iterator[ReportProgress]:
-    """A progress bar on stderr, told of each pair that is done."""
-    columns = (SpinnerColumn(), *Progress.get_default_columns(), TimeElapsedColumn())
-    console = Console(stderr=True)
-    is_quiet = not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=is_quiet) as bar:
-        task = bar.add_task(verb, total=None)
-
-        def report(label: str, done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, description=f"{verb} {label}")
-
-        yield report
-
-
-def _print_json(content: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(content, indent=2) + "\n")
-
-
-def _print_manifest(path: Path, manifest: Manifest) -> None:
-    """Shows a store as tables."""
-    console = _console()
-    table = _table("day", "rows", "sync share", "orders a side", "exact", title=str(path))
-    for day in manifest.days:
-        shape = f"{day.rows:,}", f"{day.sync_share:.2%}", f"{max(day.max_orders):,}"
-        table.add_row(day.label, *shape, "yes" if day.is_verified else "unchecked")
-    console.print(table)
-    splits = Table("split", "segments", "rows", title=f"split by {manifest.split_by}")
-    for name, segments in manifest.splits.items():
-        rows = sum(segment.row_end - segment.row_start for segment in segments)
-        splits.add_row(name, str(len(segments)), f"{rows:,}")
-    console.print(splits)
-    console.print(f"tick {manifest.tick_size} dollars, options {manifest.options}")
-
-
-def _console() -> Console:
-    """Standard output, wide enough for the tables also where no terminal says how wide it is."""
-    return Console(width=max(Console().width, _LEAST_WIDTH))
-
-
-def _table(*titles: str, title: str | None = None) -> Table:
-    """An empty table whose cells are never cut short."""
-    return Table(*(Column(text, no_wrap=True) for text in titles), title=title)
-
-
-def _warn(failures: list[LobDataError]) -> None:
-    """Lists on stderr what failed."""
-    for failure in failures:
-        sys.stderr.write(f"lob-data: failed: {failure}\n")
 
 
 def main() -> None:

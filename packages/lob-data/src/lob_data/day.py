@@ -21,7 +21,8 @@ class Day:
         event_type: `[D]` int8, `lob_core.EventType` 1 to 7.
         side: `[D]` int8, side of the order named (for executions, of the resting order).
         price: `[D]` int32, ticks; `NO_PRICE` for types 5 to 7, which may lie off the grid.
-        size: `[D]` int32, shares; zero for types 6 and 7.
+        size: `[D]` int32, shares; zero for type 6. Of type 7 it is 1 while nothing trades (trading
+            halts, or only quoting resumes) and 0 when trading resumes.
         order: `[D]` int32, dense index of the order id among the day's ids.
         raw_price: `[D]` int64, the price as recorded, 1/10000 dollar.
         raw_size: `[D]` int64, the size as recorded.

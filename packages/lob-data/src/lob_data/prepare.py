@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import multiprocessing
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,15 +20,13 @@ from lob_data.errors import FormatError, LobDataError, OptionError, SourceError,
 from lob_data.lobster import Pair, find_pairs, read_pair
 from lob_data.manifest import MANIFEST, DayEntry, Manifest, PrepareOptions, make_splits
 from lob_data.prepared import read_day, write_day
+from lob_data.progress import Progress
 from lob_data.replay import summarize_rows
 from lob_data.schema import NS_PER_SECOND
 from lob_data.store import DAYS, remove_unreferenced, write_manifest
 from lob_data.sync import synchronize
 from lob_data.validate import check_day
 from lob_data.verify import VerifyReport, verify_stream
-
-Progress = Callable[[str, int, int], None]
-"""Called with what was just finished, how many are done and how many there are."""
 
 
 @dataclass(frozen=True)

@@ -1,27 +1,12 @@
-"""Columns, units and sentinels of LOBSTER files, and their conversion to ticks and nanoseconds.
-
-This is the only place where dollars become ticks and seconds become nanoseconds.
-"""
+"""Columns, units and sentinels of LOBSTER files."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
-import numpy.typing as npt
-import polars as pl
 from lob_core.packing import MAX_VALUES
 
-IntArray = npt.NDArray[np.integer[Any]]
-
-MESSAGE_COLUMNS: Final[dict[str, pl.DataType]] = {
-    "time": pl.Float64(),
-    "event_type": pl.Int64(),
-    "order_id": pl.Int64(),
-    "size": pl.Int64(),
-    "price": pl.Int64(),
-    "side": pl.Int64(),
-}
+MESSAGE_COLUMNS: Final = ("time", "event_type", "order_id", "size", "price", "side")
 """The six columns of a message file, in order; later columns are read past."""
 
 COLUMNS_PER_LEVEL: Final = 4
@@ -32,6 +17,9 @@ CENT: Final = 100
 """Price units in a cent: the tick of a US stock at or above one dollar."""
 DUMMY_PRICE: Final = 9_999_999_999
 """Price (ask, or minus bid) of a level that is not occupied; does not fit int32."""
+TRADING_RESUMES: Final = 1
+"""Price of a halt marker (type 7) with which trading resumes; with -1 it halts, with 0 only quoting
+resumes."""
 NS_PER_SECOND: Final = 1_000_000_000
 DAY_NS: Final = 86_400 * NS_PER_SECOND
 
@@ -47,21 +35,6 @@ def book_columns(num_levels: int) -> list[str]:
     """Names of the columns of an order book file, `ask_price_1, ask_size_1, bid_price_1, ...`."""
     names = ("ask_price", "ask_size", "bid_price", "bid_size")
     return [f"{name}_{level}" for level in range(1, num_levels + 1) for name in names]
-
-
-def seconds_to_ns(seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Seconds since midnight as whole nanoseconds, rounded to nine decimals.
-
-    A double holds a time of day to 7e-12 s, so rounding recovers every value that was written with
-    up to nine decimals, and repairs floating-point noise such as `34397.878728270996`.
-
-    Args:
-        seconds: `[D]` float64.
-
-    Returns:
-        `[D]` int64, ns.
-    """
-    return np.rint(seconds * NS_PER_SECOND).astype(np.int64)
 
 
 def format_time(ts_ns: int) -> str:

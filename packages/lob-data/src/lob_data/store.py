@@ -79,6 +79,7 @@ class Store:
         seconds_per_step: float | None = None,
         stride: float | None = None,
         split: SplitName | None = None,
+        ticker: str | None = None,
         config: BookConfig | None = None,
     ) -> ReplayWindows:
         """Cuts the days into episodes for the device; see `plan_windows` for what counts as a step.
@@ -91,6 +92,7 @@ class Store:
             stride: distance between the starts of windows, in recorded messages or in seconds;
                 None is the length of a window, less makes windows overlap (which costs no copies).
             split: which part of the data; None takes all. No window crosses a split or a day.
+            ticker: the stock; None takes all that the store holds.
             config: the book to replay into; None chooses the least number of slots that holds
                 these windows, with 16 to spare for other orders.
 
@@ -110,6 +112,7 @@ class Store:
             seconds_per_step=seconds_per_step,
             stride=stride,
             split=split,
+            ticker=ticker,
         )
         return build_windows(plan, config)
 

@@ -46,7 +46,7 @@ class Stream:
             to act on in the book.
         side: `[E]` int8.
         price: `[E]` int32, ticks; `NO_PRICE` for types 5 to 7.
-        size: `[E]` int32, shares.
+        size: `[E]` int32, shares; of a halt marker as in `Day.size`.
         order_id: `[E]` int32; zero for executions and for types 5 to 7.
         is_sync: `[E]` bool, whether the message is synchronising rather than recorded.
         row_start: `[D + 1]` int64; the messages of row i are `row_start[i]` to `row_start[i + 1]`.

@@ -19,12 +19,14 @@ from lob_core.types import NO_PRICE, BookConfig, BookState, EventType, Message
 
 from lob_data.book_kernel import ASK, BID, Book, add_order, make_book, reduce_order
 from lob_data.errors import FormatError, OptionError
-from lob_data.lobster import FileName, Pair, Source
+from lob_data.lobster import Pair
+from lob_data.progress import Progress
 from lob_data.schema import CENT, DUMMY_PRICE, NS_PER_SECOND, book_columns
+from lob_data.sources import FileName, Source
 
 _CHUNK: Final = 1024
-_NUM_SLOTS: Final = 128
-_CONFIG: Final = BookConfig(num_slots=_NUM_SLOTS, max_trades=0)
+_NUM_SLOTS: Final = (128, 512, 2048)
+"""Orders a side that the model's book can hold: the least that is enough is used."""
 _DAY_MS: Final = 86_400_000
 
 
@@ -79,6 +81,7 @@ def synthesize(
     day: str = "2020-01-02",
     end_ms: int = 57_600_000,
     compress: bool = True,
+    progress: Progress | None = None,
 ) -> SynthesisReport:
     """Draws order flow from a model and writes it as a LOBSTER pair.
 
@@ -95,6 +98,7 @@ def synthesize(
         end_ms: end of the session, milliseconds after midnight; later messages are left out. The
             session starts when the model does.
         compress: whether the files are gzipped.
+        progress: told of the messages drawn so far.
 
     Returns:
         The report.
@@ -114,7 +118,7 @@ def synthesize(
         raise OptionError(f"ticker is {ticker!r}; it must be a name without _ and slashes")
     model = ZeroIntelligence() if model is None else model
     params = model.default_params() if params is None else params
-    opening, flow, start_ms = _simulate(model, params, num_messages, seed)
+    opening, flow, start_ms = _simulate(model, params, num_messages, seed, progress)
     if not start_ms < end_ms <= _DAY_MS:
         raise OptionError(f"end_ms is {end_ms}; it must be {start_ms + 1} to {_DAY_MS}")
     rows = _make_rows(opening, flow, num_levels)
@@ -126,48 +130,73 @@ def synthesize(
     return SynthesisReport(pair, num_messages, num_kept)
 
 
-def _simulate(model: Any, params: Any, num_messages: int, seed: int) -> tuple[Book, _Flow, int]:
+def _simulate(
+    model: Any, params: Any, num_messages: int, seed: int, progress: Progress | None
+) -> tuple[Book, _Flow, int]:
     """Runs the model; returns its opening book, its messages and its start in milliseconds."""
+    for num_slots in _NUM_SLOTS:
+        config = BookConfig(num_slots=num_slots, max_trades=0)
+        simulated = _simulate_with(config, model, params, num_messages, seed, progress)
+        if simulated is not None:
+            return simulated
+    raise OptionError(f"the model's book outgrows {_NUM_SLOTS[-1]} orders a side")
+
+
+def _simulate_with(
+    config: BookConfig,
+    model: Any,
+    params: Any,
+    num_messages: int,
+    seed: int,
+    progress: Progress | None,
+) -> tuple[Book, _Flow, int] | None:
+    """As `_simulate`; None if an order was dropped because the book was full."""
     chunk = -(-_CHUNK // model.refresh_every) * model.refresh_every
     key_opening, key = jax.random.split(jax.random.key(seed))
-    book, state = _open(model, key_opening, params)
+    book, state = _open(model, config, key_opening, params)
     opening = jax.device_get(book)
     start_ms = int(state.time_s) * 1000
     chunks: list[Message] = []
     for key_chunk in jax.random.split(key, -(-num_messages // chunk)):
-        book, state, messages = _advance(model, chunk, key_chunk, book, state, params)
+        book, state, messages = _advance(model, config, chunk, key_chunk, book, state, params)
+        if int(book.counters.dropped_orders):
+            return None
         chunks.append(jax.device_get(messages))
+        if progress is not None:
+            progress("messages", min(len(chunks) * chunk, num_messages), num_messages)
     columns = {
         name: np.concatenate([getattr(part, name) for part in chunks])[:num_messages]
         for name in (*_Flow._fields[:-1], "time_s", "time_ns")
     }
-    dropped = int(book.counters.dropped_orders)
-    if dropped:
-        reason = f"the model's book outgrew {_NUM_SLOTS} orders a side ({dropped} were dropped)"
-        raise OptionError(reason)
     ts_ns = columns.pop("time_s").astype(np.int64) * NS_PER_SECOND + columns.pop("time_ns")
     flow = _Flow(**columns, ts_ns=ts_ns)
     return _unlimited(opening, int(state.next_order_id)), flow, start_ms
 
 
-@partial(jax.jit, static_argnums=0)
-def _open(model: Any, key: jax.Array, params: Any) -> tuple[BookState, Any]:
+@partial(jax.jit, static_argnums=(0, 1))
+def _open(model: Any, config: BookConfig, key: jax.Array, params: Any) -> tuple[BookState, Any]:
     """A random opening book and the model's state."""
-    opened: tuple[BookState, Any] = model.opening(key, params, _CONFIG)
+    opened: tuple[BookState, Any] = model.opening(key, params, config)
     return opened
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jax.jit, static_argnums=(0, 1, 2))
 def _advance(
-    model: Any, num_messages: int, key: jax.Array, book: BookState, state: Any, params: Any
+    model: Any,
+    config: BookConfig,
+    num_messages: int,
+    key: jax.Array,
+    book: BookState,
+    state: Any,
+    params: Any,
 ) -> tuple[BookState, Any, Message]:
     """The next messages of the model, and book and state after them."""
-    return simulate(model, key, book, state, params, num_messages, _CONFIG)[:3]
+    return simulate(model, key, book, state, params, num_messages, config)[:3]
 
 
 def _unlimited(state: BookState, num_orders: int) -> Book:
     """The preprocessor's book that holds the same orders."""
-    book = make_book(num_orders + 1, 2 * _NUM_SLOTS + num_orders)
+    book = make_book(num_orders + 1, 2 * state.bids.price.shape[-1] + num_orders)
     for side, orders in ((BID, state.bids), (ASK, state.asks)):
         for price, size, order_id in zip(orders.price, orders.size, orders.order_id, strict=True):
             if size > 0:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 from lob_core.types import EventType, Side
 
-from lob_data.lobster import FileName, Pair, RawDay, Source
-from lob_data.schema import CENT, DUMMY_PRICE, book_columns, format_time
+from lob_data.lobster import Pair, RawDay
+from lob_data.schema import CENT, DUMMY_PRICE, format_time
+from lob_data.sources import FileName, Source
 
 MessageRow = tuple[int, int, int, int, int, int]
 """Time in ns, event type, order id, size, price in 1/10000 dollar, direction."""
@@ -115,20 +115,35 @@ class Venue:
         self.ts_ns += 1000
 
     def rows(self, num_levels: int) -> tuple[list[MessageRow], list[list[int]]]:
-        """Message and order book rows of a file of `num_levels` levels.
+        """Message and order book rows of a file of `num_levels` levels."""
+        return cut_to_levels(self._opening or {}, self._events, num_levels)
 
-        Kept are events of types 1 to 4 that change the levels in view, and all others.
-        """
-        messages: list[MessageRow] = []
-        books: list[list[int]] = []
-        shown = _shown_row(self._opening or {}, num_levels)
-        for message, levels in self._events:
-            row = _shown_row(levels, num_levels)
-            if message[1] > EventType.EXECUTE_VISIBLE or row != shown:
-                messages.append(message)
-                books.append(row)
-            shown = row
-        return messages, books
+
+def cut_to_levels(
+    opening: Levels, events: list[tuple[MessageRow, Levels]], num_levels: int
+) -> tuple[list[MessageRow], list[list[int]]]:
+    """What a file of `num_levels` levels holds of a day.
+
+    Kept are events of types 1 to 4 that change the levels in view, and all others.
+
+    Args:
+        opening: the whole book before the first event.
+        events: each event, with the whole book after it.
+        num_levels: levels in view.
+
+    Returns:
+        Message rows and order book rows.
+    """
+    messages: list[MessageRow] = []
+    books: list[list[int]] = []
+    shown = _shown_row(opening, num_levels)
+    for message, levels in events:
+        row = _shown_row(levels, num_levels)
+        if message[1] > EventType.EXECUTE_VISIBLE or row != shown:
+            messages.append(message)
+            books.append(row)
+        shown = row
+    return messages, books
 
 
 def _shown_row(levels: Levels, num_levels: int) -> list[int]:
@@ -186,7 +201,6 @@ def raw_day(messages: list[MessageRow], books: list[list[int]]) -> RawDay:
     """Rows as if they had been read from a pair."""
     num_levels = len(books[0]) // 4
     columns = np.array(messages, np.int64).T
-    table = np.array(books, np.int64)
     return RawDay(
         pair=file_pair(Path("memory"), num_levels),
         sha256=("0" * 64, "0" * 64),
@@ -196,6 +210,6 @@ def raw_day(messages: list[MessageRow], books: list[list[int]]) -> RawDay:
         size=columns[3],
         price=columns[4],
         side=columns[5],
-        books=pl.DataFrame(table, schema=book_columns(num_levels), orient="row"),
+        books=np.array(books, np.int64).T.copy(),
         csv_bytes=0,
     )

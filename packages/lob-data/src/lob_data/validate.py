@@ -12,7 +12,14 @@ from lob_core.types import NO_PRICE, EventType, Side
 from lob_data.day import Day
 from lob_data.errors import FormatError, OptionError
 from lob_data.lobster import RawDay
-from lob_data.schema import CENT, DUMMY_PRICE, MAX_PRICE, book_columns, format_time
+from lob_data.schema import (
+    CENT,
+    DUMMY_PRICE,
+    MAX_PRICE,
+    TRADING_RESUMES,
+    book_columns,
+    format_time,
+)
 
 _INT32_MAX: Final = np.iinfo(np.int32).max
 _FINE, _OFF_GRID, _OUT_OF_DOMAIN, _SIZE, _GAP, _ORDER, _CROSSED = range(7)
@@ -42,6 +49,7 @@ def check_day(raw: RawDay, tick_units: int = CENT) -> Day:
     book_price, book_size = _convert_books(raw, tick_units)
     is_displayed = raw.event_type <= EventType.EXECUTE_VISIBLE
     has_size = raw.event_type <= EventType.EXECUTE_HIDDEN
+    is_stopped = (raw.event_type == EventType.HALT) & (raw.price != TRADING_RESUMES)
     return Day(
         label=raw.pair.label,
         tick_units=tick_units,
@@ -49,7 +57,7 @@ def check_day(raw: RawDay, tick_units: int = CENT) -> Day:
         event_type=raw.event_type.astype(np.int8),
         side=np.where(raw.side < 0, Side.ASK, Side.BID).astype(np.int8),
         price=np.where(is_displayed, raw.price // tick_units, NO_PRICE).astype(np.int32),
-        size=np.where(has_size, raw.size, 0).astype(np.int32),
+        size=np.where(has_size, raw.size, is_stopped).astype(np.int32),
         order=np.unique(raw.order_id, return_inverse=True)[1].astype(np.int32),
         raw_price=raw.price,
         raw_size=raw.size,
@@ -102,14 +110,14 @@ def _convert_books(
     raw: RawDay, tick_units: int
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     """Order book rows as `[2, D, L]` prices in ticks and sizes, bids then asks."""
-    num_rows, num_levels = raw.books.height, raw.pair.name.level
+    num_rows, num_levels = raw.books.shape[1], raw.pair.name.level
     price = np.empty((2, num_rows, num_levels), np.int32)
     size = np.empty((2, num_rows, num_levels), np.int32)
     first: tuple[int, int, str] | None = None  # row, code, column
     for column, name in enumerate(book_columns(num_levels)):
         level, kind = divmod(column, 4)
         side = 1 if kind < 2 else 0
-        values = raw.books[name].to_numpy()
+        values = raw.books[column]
         if kind % 2 == 0:
             code, row = _convert_prices(values, tick_units, price[side, :, level])
         else:
@@ -181,7 +189,8 @@ def _check_levels(
 
 def _raise_book(raw: RawDay, tick_units: int, row: int, code: int, where: str) -> None:
     """Raises what `code` stands for."""
-    values = raw.books.row(row, named=True)
+    names = book_columns(raw.pair.name.level)
+    values = dict(zip(names, raw.books[:, row].tolist(), strict=True))
     reasons = {
         _OFF_GRID: f"{where} is {values.get(where)}, off the grid: not a multiple of {tick_units} "
         "(if the stock trades in finer ticks, choose a smaller tick)",

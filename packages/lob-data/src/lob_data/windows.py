@@ -67,6 +67,7 @@ def plan_windows(
     seconds_per_step: float | None = None,
     stride: float | None = None,
     split: SplitName | None = None,
+    ticker: str | None = None,
 ) -> WindowPlan:
     """Decides where windows start and how rows fall into their steps.
 
@@ -84,6 +85,7 @@ def plan_windows(
         stride: distance of window starts in rows (a whole number) or seconds; None is the length
             of a window.
         split: which part of the data; None takes all, segment by segment.
+        ticker: the stock; None takes all.
 
     Raises:
         OptionError: if an option is out of range.
@@ -105,10 +107,20 @@ def plan_windows(
         raise OptionError(f"stride is {stride!r}; with messages_per_step it must be whole")
     if split is not None and split not in SPLIT_NAMES:
         raise OptionError(f"split is {split!r}; it must be one of {', '.join(SPLIT_NAMES)}")
+    tickers = sorted({day.ticker for day in manifest.days})
+    if ticker is not None and ticker not in tickers:
+        raise OptionError(f"ticker is {ticker!r}; the store holds {', '.join(tickers)}")
 
-    segments = [s for name in SPLIT_NAMES for s in manifest.splits[name] if split in (None, name)]
+    entries = [day for day in manifest.days if ticker in (None, day.ticker)]
+    labels = {day.label for day in entries}
+    segments = [
+        s
+        for name in SPLIT_NAMES
+        for s in manifest.splits[name]
+        if split in (None, name) and s.day in labels
+    ]
     plans: list[DayPlan] = []
-    for entry in manifest.days:
+    for entry in entries:
         own = [segment for segment in segments if segment.day == entry.label]
         if not own:
             continue

@@ -1,4 +1,4 @@
-"""The walk behind `lob_data.calibrate`: events and exposure by distance, in numba."""
+"""Events and exposure by distance, counted by numba in one walk over a day."""
 
 from __future__ import annotations
 

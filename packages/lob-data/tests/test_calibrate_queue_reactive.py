@@ -1,0 +1,136 @@
+"""The queue-reactive fit finds the rates, units and reference moves that data were made with."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from lob_core.flow import QueueReactive
+from lob_data import PrepareOptions, StoreError, calibrate, load_calibration, prepare, synthesize
+from lob_data.calibration.exposure_kernel import CANCEL, LIMIT, MARKET
+from lob_data.calibration.queue_kernel import Events, trace_reference
+from lob_data.testing import write_pair
+
+BID, ASK = 1, -1
+MODEL = QueueReactive()
+TRUE = MODEL.default_params()
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A store of default queue-reactive flow seen through twelve levels."""
+    folder = tmp_path_factory.mktemp("queues")
+    synthesize(folder / "raw", num_messages=16_384, seed=5, num_levels=12, model=MODEL)
+    prepare(folder / "raw", folder / "store", PrepareOptions(verify=False))
+    return folder / "store"
+
+
+@pytest.fixture(scope="module")
+def fitted(store):
+    return calibrate(store, model="queue_reactive", num_levels=5, split=None)
+
+
+@pytest.mark.parametrize("name", ["limit_rate", "cancel_rate", "market_rate"])
+def test_calibrate__recovers_every_rate_that_occurred(fitted, name):
+    found, error, true = (
+        np.asarray(values, float)
+        for values in (
+            getattr(fitted.params, name),
+            fitted.standard_errors[name],
+            getattr(TRUE, name),
+        )
+    )
+    count = np.divide(found, error, out=np.zeros_like(found), where=error > 0) ** 2
+    assert (count >= 10).sum() > 10
+    assert (np.abs(found - true) < 4 * error)[count >= 10].all()
+    is_frequent = count >= 100
+    np.testing.assert_allclose(found[is_frequent], true[is_frequent], rtol=0.35)
+
+
+def test_calibrate__recovers_moves_of_the_reference_units_and_far_cancels(fitted):
+    params, errors = fitted.params, fitted.standard_errors
+    assert float(params.move_probability) == pytest.approx(0.7, abs=4 * errors["move_probability"])
+    assert errors["move_probability"] < 0.1
+    assert params.event_size.tolist() == [100] * 5
+    assert float(params.far_cancel_rate) == pytest.approx(0.1, abs=4 * errors["far_cancel_rate"])
+
+
+def test_calibrate__figures_tell_that_queues_matter(fitted):
+    fit = fitted.fit
+    assert fit["residual_mean"] == pytest.approx(1, abs=0.01)
+    # The 0.1 % point of the Kolmogorov-Smirnov distance is 1.95 / sqrt(n).
+    assert fit["residual_ks"] < 1.95 / np.sqrt(fit["events"])
+    assert fit["aic"] < fit["aic_poisson"] - 500
+    assert fit["covered"] > 0.99
+
+
+def test_calibrate__number_of_levels_covers_the_limit_orders(store):
+    assert calibrate(store, model="queue_reactive", split=None).model.num_levels in (4, 5, 6)
+
+
+def test_calibration__of_queues_survives_json_and_drives_synthesis(tmp_path, fitted):
+    (tmp_path / "fit.json").write_text(fitted.to_json())
+    loaded = load_calibration(tmp_path / "fit.json")
+    assert (loaded.name, loaded.model) == ("queue_reactive", MODEL)
+    assert loaded.to_json() == fitted.to_json()
+    report = synthesize(
+        tmp_path, num_messages=1024, num_levels=2, model=loaded.model, params=loaded.params
+    )
+    assert report.rows > 300
+
+
+def trace(rows, is_mover=False):
+    """Reference prices and decisions for rows of (kind, side, price, best bid, best ask)."""
+    kind, side, price, bid, ask = (np.array(column, np.int32) for column in zip(*rows, strict=True))
+    events = Events(np.arange(len(rows)), kind.astype(np.int8), side.astype(np.int8), price)
+    reference, decisions = np.zeros(len(rows), np.int32), np.zeros(2)
+    quotes = np.stack([bid, ask])
+    trace_reference(0, len(rows), events, quotes, is_mover, reference, decisions)
+    return reference.tolist(), decisions.tolist()
+
+
+def test_trace_reference__a_buy_in_the_gap_shows_that_it_moved_up():
+    rows = [
+        (MARKET, ASK, 101, 100, 101),  # takes the ask at 101 away
+        (LIMIT, BID, 99, 100, 102),  # tells nothing
+        (LIMIT, BID, 101, 100, 102),  # a bid at 101: below the reference
+        (CANCEL, BID, 99, 101, 102),
+    ]
+    assert trace(rows) == ([100, 101, 101, 101], [0, 1])
+
+
+def test_trace_reference__a_sell_in_the_gap_shows_that_it_stayed():
+    rows = [
+        (MARKET, ASK, 101, 100, 101),
+        (LIMIT, ASK, 101, 100, 102),
+        (CANCEL, BID, 99, 100, 101),
+    ]
+    assert trace(rows, is_mover=True) == ([100, 100, 100], [1, 0])
+
+
+@pytest.mark.parametrize("is_mover", [False, True])
+def test_trace_reference__where_nothing_shows_it_does_as_told_and_does_not_count(is_mover):
+    rows = [
+        (CANCEL, BID, 100, 100, 101),
+        (LIMIT, BID, 98, 99, 101),  # the mid fell; both 99 and 100 are possible
+        (CANCEL, ASK, 101, 99, 101),
+        (CANCEL, ASK, 105, 99, 102),
+    ]
+    low = 99 if is_mover else 100
+    reference, decisions = trace(rows, is_mover)
+    assert reference[:3] == [100, low, low]
+    assert decisions == [0, 0]
+
+
+def test_trace_reference__it_stays_between_the_quotes():
+    rows = [(CANCEL, BID, 1, 100, 101), (CANCEL, BID, 1, 105, 106), (CANCEL, BID, 1, 0, 103)]
+    assert trace(rows)[0] == [100, 105, 102]
+
+
+def test_calibrate__a_market_whose_mid_never_moves_says_so(tmp_path, venue):
+    for size in (10, 20, 30):
+        venue.delete(venue.submit(BID, 9_998, size))
+    venue.execute(ASK, 5)
+    write_pair(tmp_path / "raw", *venue.rows(3))
+    prepare(tmp_path / "raw", tmp_path / "store", PrepareOptions(verify=False))
+    with pytest.raises(StoreError, match="mid never moves"):
+        calibrate(tmp_path / "store", model="queue_reactive", split=None)
