@@ -6,8 +6,14 @@ import pytest
 from lob_core.runtime import configure_cpu
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
-configure_cpu()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Sets XLA's flags before JAX runs; long proofs (`-m learn`) are worth optimizing."""
+    if config.option.markexpr != "learn":
+        flags = os.environ.get("XLA_FLAGS", "")
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_backend_optimization_level=0"
+    configure_cpu()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

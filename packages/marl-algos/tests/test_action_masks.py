@@ -22,7 +22,6 @@ REPLAY = {
 SETTINGS = {
     "ippo": {"learning_rate": 1e-2, "num_minibatches": 2, "discount": 0.9, "entropy_coef": 0.0},
     "dqn": REPLAY,
-    "qmix": REPLAY,
     "maddpg": {**REPLAY, "actor_learning_rate": 5e-3, "max_grad_norm": 10.0},
 }
 

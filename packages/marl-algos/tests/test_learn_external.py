@@ -16,7 +16,7 @@ from marl_algos.settings import NetworkConfig, PPOConfig, TypeConfig
 from marl_algos.settings_replay import DQNConfig
 from marl_algos.testing import FromGymnax, FromJaxMARL
 
-pytestmark = pytest.mark.learn
+pytestmark = [pytest.mark.learn, pytest.mark.timeout(3600)]
 NUM_SEEDS = 4
 
 

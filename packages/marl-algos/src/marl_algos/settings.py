@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, Final
 
-NETWORK_KINDS: Final = ("feed_forward", "gru")
+NETWORK_KINDS: Final = ("feed_forward", "gru", "s5")
 ACTIVATIONS: Final = ("tanh", "relu", "silu")
 CONTINUOUS_HEADS: Final = ("tanh_normal", "beta")
 """Distributions that a configuration can name for actions in a box."""
@@ -105,12 +105,17 @@ class NetworkConfig:
     """Architecture of the networks of one agent type.
 
     Attributes:
-        kind: `"feed_forward"` or `"gru"`.
-        hidden: widths of the dense layers; of the layers before the recurrent unit for `"gru"`.
+        kind: `"feed_forward"`, `"gru"` or `"s5"`.
+        hidden: widths of the dense layers; with recurrence, of those before the recurrent part.
         gru_size: size of the hidden state; read by `"gru"` only.
+        s5_size: complex numbers in the state of a layer; read by `"s5"` only.
+        s5_layers: recurrent layers; read by `"s5"` only.
         activation: `"tanh"`, `"relu"` or `"silu"`.
         shared: policy and value read the same features (half the work) instead of their own.
         continuous: head for actions in a box, `"tanh_normal"` or `"beta"`.
+        critic_attention: the critic attends over all agents; `algo=mappo` only.
+        attention_size: width of an agent's embedding; read with `critic_attention` only.
+        attention_heads: heads of the attention; likewise.
 
     Raises:
         ValueError: if a field is outside its domain.
@@ -119,9 +124,14 @@ class NetworkConfig:
     kind: str = "feed_forward"
     hidden: tuple[int, ...] = (64, 64)
     gru_size: int = 64
+    s5_size: int = 32
+    s5_layers: int = 2
     activation: str = "tanh"
     shared: bool = False
     continuous: str = "tanh_normal"
+    critic_attention: bool = False
+    attention_size: int = 64
+    attention_heads: int = 4
 
     def __post_init__(self) -> None:
         choices = {
@@ -134,15 +144,24 @@ class NetworkConfig:
                 raise ValueError(
                     f"network.{name} is {getattr(self, name)!r}; allowed: {', '.join(allowed)}"
                 )
-        if self.gru_size < 1 or any(size < 1 for size in self.hidden):
+        sizes = ("gru_size", "s5_size", "s5_layers", "attention_size", "attention_heads")
+        for name in sizes:
+            if getattr(self, name) < 1:
+                raise ValueError(f"network.{name} is {getattr(self, name)}; it must be >= 1")
+        if any(size < 1 for size in self.hidden):
+            raise ValueError(f"network.hidden is {self.hidden}; sizes must be >= 1")
+        if self.attention_size % self.attention_heads:
             raise ValueError(
-                f"network sizes must be >= 1; hidden is {self.hidden}, gru_size is {self.gru_size}"
+                f"network.attention_heads is {self.attention_heads}; it must divide "
+                f"attention_size = {self.attention_size}"
             )
+        if self.critic_attention and self.shared:
+            raise ValueError("network.shared=true leaves no critic for network.critic_attention")
 
     @property
     def is_recurrent(self) -> bool:
         """Whether the networks carry a hidden state."""
-        return self.kind == "gru"
+        return self.kind != "feed_forward"
 
 
 @dataclasses.dataclass(frozen=True)

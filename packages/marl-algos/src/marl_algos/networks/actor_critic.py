@@ -59,7 +59,8 @@ class ActorCritic(nn.Module):
         Args:
             carry: hidden states before the first step.
             obs: `[T, ..., F]` float32, what the policy sees.
-            critic_obs: `[T, ..., G]` float32 (`[T, ..., M, G]` for attention), what the value sees; not read with shared features.
+            critic_obs: `[T, ..., G]` float32, for attention `[T, ..., M, G]`, what the value sees;
+                not read with shared features.
             reset: `[T, ...]` bool, done flag before each step.
 
         Returns:
