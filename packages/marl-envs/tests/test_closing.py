@@ -24,14 +24,14 @@ REFERENCE = jnp.int32(100)
     ],
 )
 def test_close__worked_examples(rule, quantity, cash):
-    args = (make_agent(), MARKET, BOOK, REFERENCE)
+    args = (make_agent(99, 102), MARKET, BOOK, REFERENCE)
     assert int(close(jnp.int32(quantity), rule, 0, *args)) == cash
 
 
 @pytest.mark.parametrize("rule", ["mid", "near_touch", "far_touch", "book_walk"])
 @pytest.mark.parametrize("quantity", [8, -8])
 def test_close__penalty_costs_its_ticks_for_every_share(rule, quantity):
-    args = (make_agent(), MARKET, BOOK, REFERENCE)
+    args = (make_agent(99, 102), MARKET, BOOK, REFERENCE)
     without = close(jnp.int32(quantity), rule, 0, *args)
     assert int(without - close(jnp.int32(quantity), rule, 5, *args)) == 5 * 8
 
@@ -40,6 +40,12 @@ def test_close__does_not_trade_with_the_agents_own_orders():
     asks = BOOK.asks.replace(agent_id=BOOK.asks.agent_id.at[0].set(1))
     args = (make_agent(agent_id=1), MARKET, BOOK.replace(asks=asks), REFERENCE)
     assert int(close(jnp.int32(5), "book_walk", 0, *args)) == -5 * 4
+
+
+def test_close__the_touch_is_that_of_everyone_else():
+    """A long agent whose own bid at 101 is the best one closes at the 99 of the others."""
+    args = (make_agent(99, 102), make_market(best_bid=101, best_ask=102), BOOK, REFERENCE)
+    assert int(close(jnp.int32(-10), "far_touch", 0, *args)) == 10 * (99 - 100)
 
 
 def test_close__an_empty_side_is_priced_at_the_last_known_quote():

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from lob_core.types import Fills
 
+from marl_envs.terms import Terms
 from marl_envs.types import Account
 
 Array = jax.Array
@@ -14,7 +15,7 @@ Array = jax.Array
 def empty_accounts(shape: tuple[int, ...] = ()) -> Account:
     """Accounts without cash or shares, leaves of `shape`."""
     zero = jnp.zeros(shape, jnp.int32)
-    return Account(cash=zero, inventory=zero, bought=zero, sold=zero, maker_size=zero)
+    return Account(cash=zero, inventory=zero, bought=zero, sold=zero, maker_size=zero, fees=zero)
 
 
 def flows_of(fills: Fills, reference_price: Array) -> Account:
@@ -27,7 +28,7 @@ def flows_of(fills: Fills, reference_price: Array) -> Account:
 
     Returns:
         Leaves `[A + 1]`; row 0 is everyone who is not an agent. Cash and inventory each sum to
-        zero over the rows.
+        zero over the rows. Fees are zero; see `charge`.
     """
     paid = fills.bought_notional - reference_price * fills.bought
     earned = fills.sold_notional - reference_price * fills.sold
@@ -37,7 +38,23 @@ def flows_of(fills: Fills, reference_price: Array) -> Account:
         bought=fills.bought,
         sold=fills.sold,
         maker_size=fills.maker_size,
+        fees=jnp.zeros_like(fills.bought),
     )
+
+
+def charge(flow: Account, terms: Terms) -> Account:
+    """The same flow with the fees on it, an exact integer.
+
+    Args:
+        flow: of the agents of one type, leaves `[A]`.
+        terms: theirs.
+    """
+    if not terms.has_fees:
+        return flow
+    number = flow.bought.shape[0]
+    taker_size = flow.bought + flow.sold - flow.maker_size
+    maker_fee, taker_fee = (terms.column(n, number) for n in ("maker_fee", "taker_fee"))
+    return flow.replace(fees=flow.maker_size * maker_fee + taker_size * taker_fee)
 
 
 def add(account: Account, flow: Account) -> Account:

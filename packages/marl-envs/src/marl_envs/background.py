@@ -11,9 +11,12 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 from lob_core.flow import FlowModel
+from lob_core.packing import unpack_messages
 from lob_core.replay import ReplayWindows, step_messages
-from lob_core.types import BookState, Message
+from lob_core.types import BookState, EventType, Message
 
+from marl_envs.clock import Time, add_time, is_after
+from marl_envs.terms import NANOSECONDS
 from marl_envs.types import EnvConfig, MarketState, Replaceable
 
 Array = jax.Array
@@ -41,10 +44,14 @@ class ReplayBackground(Replaceable):
     Attributes:
         windows: messages and opening books.
         market: public facts at the start of each window, leaves `[W]`.
+        has_halts: whether a trading halt is recorded; static.
+        step_ns: clock time of a step, nanoseconds, or None: until its last message; static.
     """
 
     windows: ReplayWindows
     market: MarketState
+    has_halts: bool = struct.field(pytree_node=False)  # type: ignore[no-untyped-call]
+    step_ns: int | None = struct.field(pytree_node=False)  # type: ignore[no-untyped-call]
 
     @property
     def num_openings(self) -> int:
@@ -74,9 +81,12 @@ class ReplayBackground(Replaceable):
         market: MarketState,
         *,
         is_first: bool,
-    ) -> tuple[Message, ReplayState, tuple[Array, Array]]:
-        """The messages of the step after `market.step`, and the time after them."""
+        is_last: Array,
+    ) -> tuple[Message, ReplayState, Time]:
+        """The messages of the step after `market.step`, and the time after it."""
         messages = step_messages(self.windows, state.window, market.step)
+        if self.step_ns is not None:
+            return messages, state, step_end(market, self.step_ns)
         bounds = jax.lax.dynamic_slice(
             self.windows.step_start, (state.window, market.step), (1, 2)
         )[0]
@@ -85,6 +95,10 @@ class ReplayBackground(Replaceable):
         time_s = jnp.where(is_empty, market.time_s, messages.time_s[last])
         time_ns = jnp.where(is_empty, market.time_ns, messages.time_ns[last])
         return messages, state, (time_s, time_ns)
+
+    def ran_short(self, state: ReplayState, time: Time) -> Array:
+        """0: everything recorded is played."""
+        return jnp.zeros((), jnp.int32)
 
 
 @struct.dataclass
@@ -97,6 +111,7 @@ class FlowBackground(Replaceable):
     Attributes:
         model: the model; static.
         num_messages: messages of a step; static.
+        step_ns: clock time of a step, nanoseconds, or None: until its last message; static.
         params: its parameters.
         books: opening books, leaves `[P, ...]`.
         states: states of the flow that go with them, leaves `[P, ...]`.
@@ -105,6 +120,7 @@ class FlowBackground(Replaceable):
 
     model: FlowModel[Any, Any] = struct.field(pytree_node=False)  # type: ignore[no-untyped-call]
     num_messages: int = struct.field(pytree_node=False)  # type: ignore[no-untyped-call]
+    step_ns: int | None = struct.field(pytree_node=False)  # type: ignore[no-untyped-call]
     params: Any
     books: BookState
     states: Any
@@ -114,6 +130,11 @@ class FlowBackground(Replaceable):
     def num_openings(self) -> int:
         """`P`, openings to choose from."""
         return int(self.market.step.shape[-1])
+
+    @property
+    def has_halts(self) -> bool:
+        """False: a flow model halts no trading."""
+        return False
 
     @property
     def num_looks(self) -> int:
@@ -126,17 +147,51 @@ class FlowBackground(Replaceable):
         return book, market, state
 
     def messages(
-        self, key: Array, book: BookState, state: Any, market: MarketState, *, is_first: bool
-    ) -> tuple[Message, Any, tuple[Array, Array]]:
-        """Messages of one look, drawn given the book as it is, and the time after them."""
+        self,
+        key: Array,
+        book: BookState,
+        state: Any,
+        market: MarketState,
+        *,
+        is_first: bool,
+        is_last: Array,
+    ) -> tuple[Message, Any, Time]:
+        """Messages of one look, drawn given the book as it is, and the time after them.
+
+        With a fixed clock time, what would come after the end of the step is left out, and the
+        next step draws anew.
+        """
         size = self.model.refresh_every
         if is_first:
             size = self.num_messages - (self.num_looks - 1) * size
+        if self.step_ns is None:
+            messages, state = self.model.sample(key, book, state, self.params, size)
+            return messages, state, (state.time_s, state.time_ns)
+        end = step_end(market, self.step_ns)
+        if is_first:
+            state = state.replace(time_s=market.time_s, time_ns=market.time_ns)
         messages, state = self.model.sample(key, book, state, self.params, size)
-        return messages, state, (state.time_s, state.time_ns)
+        now = (state.time_s, state.time_ns)
+        is_over = is_last | is_after(now, end)
+        time = jnp.where(is_over, end[0], now[0]), jnp.where(is_over, end[1], now[1])
+        return only_until(messages, end), state, time
+
+    def ran_short(self, state: Any, time: Time) -> Array:
+        """Whether the flow's messages ended before the step did, `[]` int32."""
+        return is_after(time, (state.time_s, state.time_ns)).astype(jnp.int32)
 
 
-Background: TypeAlias = ReplayBackground | FlowBackground
+def step_end(market: MarketState, step_ns: int) -> Time:
+    """When a step of fixed clock time ends that begins now."""
+    seconds, nanoseconds = divmod(step_ns, NANOSECONDS)
+    return add_time((market.time_s, market.time_ns), jnp.int32(seconds), jnp.int32(nanoseconds))
+
+
+def only_until(messages: Message, end: Time) -> Message:
+    """The messages `[M]`, `NOOP` in place of those after `end`."""
+    is_late = is_after((messages.time_s, messages.time_ns), end)
+    kind = jnp.where(is_late, EventType.NOOP, messages.event_type).astype(jnp.int32)
+    return messages.replace(event_type=kind)
 
 
 def _row(tree: Any, index: Array) -> Any:
@@ -169,11 +224,21 @@ def opening_facts(book: BookState, time_s: Array, time_ns: Array, num_steps: int
         signed_volume=real_zero,
         average_volume=real_zero,
         variance=real_zero,
+        is_halted=jnp.zeros((), bool),
+        fundamental=(bid + ask).astype(jnp.float32) / 2,
     )
 
 
-def replay_background(windows: ReplayWindows, config: EnvConfig) -> ReplayBackground:
+def replay_background(
+    windows: ReplayWindows, config: EnvConfig, step_ns: int | None = None
+) -> ReplayBackground:
     """A background that replays recorded windows.
+
+    Args:
+        windows: messages and opening books.
+        config: of the environment.
+        step_ns: clock time for which the steps were cut, nanoseconds; None lets each step last
+            until its last message.
 
     Raises:
         ValueError: if the windows are shorter than an episode, there is none, or their books do
@@ -195,11 +260,22 @@ def replay_background(windows: ReplayWindows, config: EnvConfig) -> ReplayBackgr
     facts = jax.vmap(opening_facts, (0, 0, 0, None))
     market = facts(windows.opening, windows.time_s, windows.time_ns, config.num_steps)
     windows, market = _strongly_typed((windows, market))
-    return ReplayBackground(windows=windows, market=market)
+    has_halts = bool(_any_halt(windows.packed))
+    return ReplayBackground(windows=windows, market=market, has_halts=has_halts, step_ns=step_ns)
+
+
+@jax.jit
+def _any_halt(packed: Array) -> Array:
+    return jnp.any(unpack_messages(packed).event_type == EventType.HALT)
 
 
 def flow_background(
-    model: FlowModel[Any, Any], params: Any, config: EnvConfig, key: Array, num_openings: int
+    model: FlowModel[Any, Any],
+    params: Any,
+    config: EnvConfig,
+    key: Array,
+    num_openings: int,
+    step_ns: int | None = None,
 ) -> FlowBackground:
     """A background drawn from a flow model.
 
@@ -209,6 +285,8 @@ def flow_background(
         config: of the environment.
         key: draws the openings.
         num_openings: `P`, size of the pool.
+        step_ns: clock time of a step, nanoseconds; None lets each step last until its last
+            message.
 
     Raises:
         ValueError: if `num_openings < 1`.
@@ -227,6 +305,7 @@ def flow_background(
     return FlowBackground(
         model=model,
         num_messages=config.messages_per_step,
+        step_ns=step_ns,
         params=params,
         books=books,
         states=states,

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from marl_envs.batching import compute_if_any
-from marl_envs.spaces import Box, Space
+from marl_envs.spaces import Space
 
 Array = jax.Array
 Params = TypeVar("Params")
@@ -35,7 +35,7 @@ class AgentGroup:
     name: str
     kind: str
     num_agents: int
-    observation_space: Box
+    observation_space: Space
     action_space: Space
     observation_names: tuple[str, ...]
 

@@ -38,7 +38,7 @@ def close(
         quantity: `[]` int32, shares to trade; positive buys.
         price_rule: one of `CLOSING_PRICES`.
         penalty: ticks by which every price is worsened.
-        agent: whose own resting orders do not count.
+        agent: whose own resting orders do not count, neither as touch nor as depth.
         market: public facts after the last step.
         book: the book after the last step.
         reference_price: `[]` int32, ticks.
@@ -59,7 +59,7 @@ def close(
         price = jnp.where(is_buy, market.mid_half_ticks - mid_down, mid_down)
     else:
         wants_ask = is_buy if price_rule == "far_touch" else ~is_buy
-        price = jnp.where(wants_ask, market.best_ask, market.best_bid)
+        price = jnp.where(wants_ask, agent.best_ask, agent.best_bid)
     price = jnp.where(is_buy, price + penalty, jnp.maximum(price - penalty, 1))
     return -quantity * (price - reference_price)
 

@@ -75,7 +75,11 @@ def merge_duplicates(wanted: Wanted) -> Wanted:
 
 
 def net_orders(
-    wanted: Wanted, resting: OwnOrders, first_id: Array, id_stride: int
+    wanted: Wanted,
+    resting: OwnOrders,
+    first_id: Array,
+    id_stride: int,
+    room: Array | None = None,
 ) -> tuple[Requests, OwnOrders]:
     """Messages that turn one agent's resting orders into its wanted ones.
 
@@ -84,6 +88,8 @@ def net_orders(
         resting: its table of resting orders, for the same K.
         first_id: `[]` int32, id of the first new order; row k uses `first_id + k * id_stride`.
         id_stride: number of agents, so that no two agents share an id.
+        room: `[2]` int32, shares that new orders may buy and sell at most; the rest of them is
+            not sent. None sends all.
 
     Returns:
         Cancels first, then new orders, `R = num_requests(K)` rows; and the table that follows if
@@ -117,6 +123,8 @@ def net_orders(
     keep = jnp.where(jnp.any(is_resent, axis=0), 0, keep)
     missing += jnp.sum(jnp.where(is_resent, size, 0), axis=1)
     missing = jnp.maximum(missing, 0)
+    if room is not None:
+        missing = _fit(missing, wanted.side, room)
 
     new_id = first_id + id_stride * jnp.arange(num_orders, dtype=jnp.int32)
     cancel = jnp.where(
@@ -144,3 +152,11 @@ def net_orders(
     ids = jnp.where(ids == _NO_ID, 0, ids)
     table = OwnOrders(side=wanted.side, price=wanted.price, size=jnp.zeros_like(ids), order_id=ids)
     return requests, table
+
+
+def _fit(size: Array, side: Array, room: Array) -> Array:
+    """Sizes `[K]` cut, later rows first, so that each side adds up to at most its room `[2]`."""
+    allowed = jnp.where(side > 0, room[0], room[1])
+    is_before = (side[:, None] == side) & jnp.tri(side.shape[0], k=-1, dtype=bool)
+    before = jnp.sum(jnp.where(is_before, size, 0), axis=1)
+    return jnp.clip(allowed - before, 0, size)

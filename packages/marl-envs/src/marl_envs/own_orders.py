@@ -44,6 +44,24 @@ def read_sizes(table: OwnOrders, agent_id: Array, book: BookState) -> OwnOrders:
     return table.replace(size=found)
 
 
+def resting(book: BookState, agent_id: Array) -> Array:
+    """Shares that each agent has resting on the bid and on the ask side, `[A, 2]` int32.
+
+    Args:
+        book: leaves `[N]`.
+        agent_id: `[A]` int32, consecutive.
+    """
+    sums = []
+    for side in (book.bids, book.asks):
+        if agent_id.shape[0] < MANY_AGENTS:
+            is_own = side.agent_id == agent_id[:, None]
+            sums.append(jnp.sum(jnp.where(is_own, side.size, 0), axis=-1))
+        else:
+            none = jnp.zeros(agent_id.shape, jnp.int32)
+            sums.append(none.at[_row(side, agent_id)].add(side.size, mode="drop"))
+    return jnp.stack(sums, axis=1)
+
+
 def best_of_others(side: Orders, agent_id: Array) -> Array:
     """Best price of everyone but the agent, for each agent, `[A]` int32; 0 if there is none.
 

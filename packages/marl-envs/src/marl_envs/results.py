@@ -8,7 +8,8 @@ from lob_core.types import Fills
 
 from marl_envs.agents.base import StepResult
 from marl_envs.agents.kinds import AgentType
-from marl_envs.types import AgentState, EnvState, MarketState
+from marl_envs.terms import FEE_UNITS
+from marl_envs.types import AgentState, Closed, EnvState, MarketState
 
 Array = jax.Array
 Info = dict[str, Array]
@@ -21,7 +22,7 @@ def step_results(
     market: MarketState,
     fills: Fills,
     totals: Fills,
-    closing: tuple[Array, Array],
+    closing: Closed,
     mid_mean: Array,
     reference_price: Array,
     is_last: Array,
@@ -30,19 +31,18 @@ def step_results(
 
     Args:
         before: their state before the step, leaves led by `[A]`.
-        after: their state after it, before closing.
+        after: their state after it, this step's closing entries among `closed`.
         market_before: public facts before the step.
         market: public facts after it.
         fills: what they traded in the step, leaves `[A]`.
         totals: what everyone traded, leaves `[]`.
-        closing: shares traded by bookkeeping (positive buys) and what they brought, `[A]` int32
-            each; zero before the last step.
+        closing: closing entries of this step, leaves `[A]`.
         mid_mean: `[]` float32, mean mid of the step relative to the reference price.
         reference_price: `[]` int32, ticks.
         is_last: `[]` bool.
     """
     old, new = before.account, after.account
-    quantity, closing_cash = closing
+    quantity = closing.quantity
     bought, sold = new.bought - old.bought, new.sold - old.sold
     bought_value = fills.bought_notional - reference_price * bought
     sold_value = fills.sold_notional - reference_price * sold
@@ -59,13 +59,14 @@ def step_results(
     return StepResult(
         bought=real(bought + closing_bought),
         sold=real(sold + closing_sold),
-        bought_value=real(bought_value + jnp.where(quantity > 0, -closing_cash, 0)),
-        sold_value=real(sold_value + jnp.where(quantity < 0, closing_cash, 0)),
+        bought_value=real(bought_value + jnp.where(quantity > 0, -closing.cash, 0)),
+        sold_value=real(sold_value + jnp.where(quantity < 0, closing.cash, 0)),
         maker_size=real(new.maker_size - old.maker_size),
-        inventory_before=real(old.inventory),
-        inventory=real(new.inventory + quantity),
-        cash_before=real(old.cash),
-        cash=real(new.cash + closing_cash),
+        fees=real(new.fees - old.fees) / FEE_UNITS,
+        inventory_before=real(old.inventory + before.closed.quantity),
+        inventory=real(new.inventory + after.closed.quantity),
+        cash_before=old.net_cash + real(before.closed.cash),
+        cash=new.net_cash + real(after.closed.cash),
         mid_before=relative(market_before.mid_half_ticks),
         mid=relative(market.mid_half_ticks),
         mid_mean=mid_mean,
@@ -80,7 +81,7 @@ def step_results(
         spread_open=real(market.spread_open),
         task_side=after.task_side,
         task_size=real(after.task_size),
-        remaining=real(after.remaining - jnp.abs(quantity) * jnp.sign(after.remaining)),
+        remaining=real(after.remaining - after.closed.quantity * after.task_side),
         is_last=is_last,
     )
 
@@ -90,11 +91,12 @@ def agent_info(result: StepResult, after: AgentState, fills: Fills) -> Info:
 
     `fills` are what they traded in the step, leaves `[A]`.
     `bought`, `sold` and the average prices (ticks, 0 if none) are real trades of this step;
-    `worth` is cash plus inventory at the mid, ticks times shares, without closing entries.
+    `fees` (`FEE_UNITS` to a tick times a share, since the open) are not part of `cash`; `worth` is
+    cash less fees plus inventory at the mid, ticks times shares, without closing entries.
     """
     bought, sold = fills.bought, fills.sold
     account = after.account
-    worth = account.cash + account.inventory * result.mid
+    worth = account.net_cash + account.inventory * result.mid
 
     def average(notional: Array, size: Array) -> Array:
         return jnp.where(size > 0, notional / jnp.maximum(size, 1), 0.0)
@@ -102,6 +104,7 @@ def agent_info(result: StepResult, after: AgentState, fills: Fills) -> Info:
     return {
         "inventory": account.inventory,
         "cash": account.cash,
+        "fees": account.fees,
         "worth": worth,
         "bid_quote": after.bid_quote,
         "ask_quote": after.ask_quote,
@@ -114,49 +117,45 @@ def agent_info(result: StepResult, after: AgentState, fills: Fills) -> Info:
         "maker_size": fills.maker_size,
         "remaining": jnp.where(after.task_side == 0, 0, after.remaining),
         "task_side": after.task_side,
+        "is_bankrupt": after.is_bankrupt,
     }
 
 
 def episode_result(
-    agent_type: AgentType,
-    after: AgentState,
-    market: MarketState,
-    closing: tuple[Array, Array],
-    reference_price: Array,
+    agent_type: AgentType, after: AgentState, market: MarketState, reference_price: Array
 ) -> Info:
     """What the episode has come to, leaves `[A]`; final once the closing entries are in.
 
-    All types: `pnl` (ticks times shares: worth after the closing entries; for a task, measured
-    from the arrival price, so minus the shortfall), `closing_cost` (what the closing entries cost
-    against the mid), `inventory_end` (before them), `traded_volume`, `maker_volume` and
-    `episode_return`. With a task also `shortfall` (ticks times shares), `shortfall_ticks` (a
-    share), `shortfall_bps` (of the arrival price), `filled`, `unexecuted` and `task_side`.
+    All types: `pnl` (ticks times shares: worth less fees after the closing entries; for a task,
+    measured from the arrival price, so minus the shortfall), `fees` (ticks times shares),
+    `closing_cost` (what the closing entries cost against the mid), `inventory_end` (before them),
+    `traded_volume`, `maker_volume` and `episode_return`, and what the behavior itself reports. With
+    a task also `shortfall` (ticks times shares), `shortfall_ticks` (a share), `shortfall_bps` (of
+    the arrival price), `filled`, `unexecuted` and `task_side`.
 
     Args:
         agent_type: the type.
-        after: its agents' state, before closing.
+        after: its agents' state, closing entries included.
         market: public facts.
-        closing: shares traded by bookkeeping (positive buys) and what they brought, `[A]` each;
-            zero before the last step.
         reference_price: `[]` int32, ticks.
 
     References:
         Perold (1988), The implementation shortfall: paper versus reality, Journal of Portfolio
         Management 14(3).
     """
-    quantity, closing_cash = closing
-    account = after.account
-    mid = (market.mid_half_ticks - 2 * reference_price) / 2
-    arrival = (market.mid_open_half_ticks - 2 * reference_price) / 2
-    mark = arrival if agent_type.has_task else mid
-    pnl = account.cash + closing_cash + (account.inventory + quantity) * mark
+    account, closed = after.account, after.closed
+    half_ticks = market.mid_open_half_ticks if agent_type.has_task else market.mid_half_ticks
+    mark = (half_ticks - 2 * reference_price) / 2
+    pnl = account.net_cash + closed.cash + (account.inventory + closed.quantity) * mark
     result = {
         "pnl": pnl,
-        "closing_cost": -quantity * mid - closing_cash,
+        "fees": account.fees / FEE_UNITS,
+        "closing_cost": closed.cost,
         "inventory_end": account.inventory,
         "traded_volume": account.bought + account.sold,
         "maker_volume": account.maker_size,
         "episode_return": after.episode_return,
+        **jax.vmap(agent_type.action.report, (0, None))(after, market),
     }
     if not agent_type.has_task:
         return result
@@ -184,6 +183,8 @@ def market_info(market: MarketState) -> Info:
         "spread": market.best_ask - market.best_bid,
         "volume": market.volume,
         "is_quoted": market.is_quoted,
+        "is_halted": market.is_halted,
+        "fundamental": market.fundamental,
         "step": market.step,
         "time_s": market.time_s,
         "time_ns": market.time_ns,
@@ -191,7 +192,7 @@ def market_info(market: MarketState) -> Info:
 
 
 def counters_info(state: EnvState) -> Info:
-    """What the engine dropped or could not do in this episode, leaves `[]` int32."""
+    """What engine, agents or background could not do in this episode, leaves `[]` int32."""
     counters = state.book.counters
     return {
         "dropped_orders": counters.dropped_orders,
@@ -200,4 +201,5 @@ def counters_info(state: EnvState) -> Info:
         "unknown_ids": counters.unknown_ids,
         "unknown_types": counters.unknown_types,
         "invalid": counters.invalid,
+        **vars(state.counters),
     }

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from lob_core.types import EventType, Message
 
+from marl_envs.clock import Time, is_after
+from marl_envs.latency import Timed
 from marl_envs.netting import Requests
 
 Array = jax.Array
@@ -19,9 +21,17 @@ _MANY: Final = 64
 """Agents or rows from which a sort or a binary search costs less than comparing all pairs."""
 
 
-def random_order(key: Array, num_agents: int) -> Array:
-    """A random permutation of the agents, `[num_agents]` int32; few are ranked without a sort."""
+def random_order(key: Array, num_agents: int, goes_first: Array | None = None) -> Array:
+    """A random permutation of the agents, `[num_agents]` int32; few are ranked without a sort.
+
+    Args:
+        key: PRNG key, consumed.
+        num_agents: how many.
+        goes_first: `[num_agents]` bool, agents that act before all others; None is nobody.
+    """
     draws = jax.random.bits(key, (num_agents,))
+    if goes_first is not None:
+        draws = jnp.where(goes_first, 0, draws)
     if num_agents > _MANY:
         return jnp.argsort(draws).astype(jnp.int32)
     index = jnp.arange(num_agents)
@@ -32,17 +42,14 @@ def random_order(key: Array, num_agents: int) -> Array:
     return jnp.sum(jnp.where(rank[None, :] == index[:, None], index[None, :], 0), axis=1)
 
 
-def sequence_requests(
-    requests: Sequence[Requests], order: Array, time_s: Array, time_ns: Array
-) -> Message:
+def sequence_requests(requests: Sequence[Requests], order: Array, now: Time) -> Message:
     """All agents' messages, agent by agent.
 
     Args:
-        requests: one entry for each type, leaves `[A, R]`; agents are numbered from 1 through the
-            types. R may differ between types.
+        requests: one entry for each type, leaves `[A, R]`, all of them `Timed` or none; agents are
+            numbered from 1 through the types. R may differ between types.
         order: `[sum of A]` int32, the permutation in which agents act.
-        time_s: `[]` int32, time of the messages, seconds.
-        time_ns: `[]` int32, nanoseconds.
+        now: seconds and nanoseconds, `[]` int32 each: time of messages that are not `Timed`.
 
     Returns:
         Leaves `[sum of A * R]`; the messages of one agent keep their order.
@@ -52,6 +59,7 @@ def sequence_requests(
     agent, row = _rows_in_order(shapes, order)
     total = row.shape[0]
     shuffled = jax.tree.map(lambda leaf: leaf[row], flat)
+    is_timed = isinstance(shuffled, Timed)
     return Message(
         event_type=shuffled.event_type,
         side=shuffled.side,
@@ -60,8 +68,8 @@ def sequence_requests(
         order_id=shuffled.order_id,
         agent_id=(agent + 1).astype(jnp.int32),
         time_in_force=shuffled.time_in_force,
-        time_s=jnp.broadcast_to(time_s, (total,)),
-        time_ns=jnp.broadcast_to(time_ns, (total,)),
+        time_s=shuffled.time_s if is_timed else jnp.broadcast_to(now[0], (total,)),
+        time_ns=shuffled.time_ns if is_timed else jnp.broadcast_to(now[1], (total,)),
     )
 
 
@@ -92,6 +100,33 @@ def append(first: Message, second: Message) -> Message:
     """`first` followed by `second`."""
     joined: Message = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, second)
     return joined
+
+
+def merge_by_time(sent: Message, flow: Message, start: Time | None, end: Time) -> Message:
+    """Agents' messages that arrive in a stretch of time, between the background's of that time.
+
+    Args:
+        sent: agents' messages in the order in which ties are broken, leaves `[n]`.
+        flow: the background's, in order of time, leaves `[M]`.
+        start: the stretch begins just after this time; None takes all that came earlier as well.
+        end: and ends with this one.
+
+    Returns:
+        Leaves `[n + M]`, by time; where times are equal, agents come first. Messages that do not
+        arrive in the stretch are `NOOP`.
+    """
+    arrival = (sent.time_s, sent.time_ns)
+    is_due = ~is_after(arrival, end)
+    if start is not None:
+        is_due &= is_after(arrival, start)
+    due = sent.replace(
+        event_type=jnp.where(is_due, sent.event_type, EventType.NOOP).astype(jnp.int32)
+    )
+    joined = append(due, flow)
+    rows = jnp.arange(joined.time_s.shape[0], dtype=jnp.int32)
+    _, _, order = jax.lax.sort((joined.time_s, joined.time_ns, rows), num_keys=2, is_stable=True)
+    merged: Message = jax.tree.map(lambda leaf: leaf[order], joined)
+    return merged
 
 
 def signed_taker_size(messages: Message, filled: Array) -> Array:

@@ -12,11 +12,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import jax
+import jax.numpy as jnp
 from flax import struct
-from lob_core.types import Backend, BookConfig, BookState
+from lob_core.flow import OrnsteinUhlenbeck
+from lob_core.types import Backend, BookConfig, BookState, Message
+
+from marl_envs.terms import FEE_UNITS
 
 if TYPE_CHECKING:
-    from marl_envs.background import Background, BackgroundState
+    from marl_envs.background import BackgroundState
+    from marl_envs.mixed import Background
 
 Array = jax.Array
 Scalar: TypeAlias = int | float | str | bool
@@ -50,8 +55,9 @@ class AgentSpec:
         name: key of this type in every dict; empty takes `kind`. Give two types of the same
             kind different names.
         settings: parameters of the pieces above, as a mapping or as pairs, e.g.
-            `{"fixed_quant_value": 5}`. A setting that none of the pieces reads is refused when
-            the environment is built.
+            `{"fixed_quant_value": 5}`, and the terms that every kind understands: latencies,
+            fees, position limit, bankruptcy (`terms.Terms`). A setting that none of the pieces
+            reads is refused when the environment is built.
 
     Raises:
         ValueError: if `num_agents < 1`.
@@ -85,6 +91,11 @@ class EnvConfig:
             background brings its own number and does not read this.
         num_slots: resting orders that each side of the book can hold.
         backend: engine backend; None takes the best for the device.
+        fundamental: law of a fundamental value that agents may know; None has none.
+        pending_steps: steps' worth of messages of an agent that can be on their way at once. When
+            there is no room for another step's, it sends nothing (counted in `held_back`).
+        feed_depth: market states kept for agents that see the market late, one a step. An agent
+            whose feed is older than all of them sees the oldest (counted in `feed_too_short`).
 
     Raises:
         ValueError: if a field is out of range or two agent types share a name.
@@ -95,13 +106,16 @@ class EnvConfig:
     messages_per_step: int = 100
     num_slots: int = 128
     backend: Backend | None = None
+    fundamental: OrnsteinUhlenbeck | None = None
+    pending_steps: int = 4
+    feed_depth: int = 16
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "agents", tuple(self.agents))
-        for name, least in (("num_steps", 1), ("messages_per_step", 1), ("num_slots", 1)):
+        for name in ("num_steps", "messages_per_step", "num_slots", "pending_steps", "feed_depth"):
             value = getattr(self, name)
-            if value < least:
-                raise ValueError(f"EnvConfig.{name} is {value}; it must be >= {least}")
+            if value < 1:
+                raise ValueError(f"EnvConfig.{name} is {value}; it must be >= 1")
         names = [spec.name for spec in self.agents]
         if not names:
             raise ValueError("EnvConfig.agents is empty; a market needs at least one agent type")
@@ -167,6 +181,8 @@ class Account(Replaceable):
         bought: int32, shares bought.
         sold: int32, shares sold.
         maker_size: int32, shares of those traded as maker.
+        fees: int32, paid to the venue less rebates, in `FEE_UNITS` to a tick times a share; they
+            are not part of `cash`.
     """
 
     cash: Array
@@ -174,6 +190,27 @@ class Account(Replaceable):
     bought: Array
     sold: Array
     maker_size: Array
+    fees: Array
+
+    @property
+    def net_cash(self) -> Array:
+        """Cash less fees, float32, ticks times shares relative to the reference price."""
+        return self.cash.astype(jnp.float32) - self.fees.astype(jnp.float32) / FEE_UNITS
+
+
+@struct.dataclass
+class Closed(Replaceable):
+    """Closing entries of an agent so far: bookkeeping that touches neither book nor account.
+
+    Attributes:
+        quantity: int32, shares; positive was bought.
+        cash: int32, what that brought, ticks times shares relative to the reference price.
+        cost: float32, what it cost against the mid of its time, ticks times shares.
+    """
+
+    quantity: Array
+    cash: Array
+    cost: Array
 
 
 @struct.dataclass
@@ -196,6 +233,11 @@ class MarketState(Replaceable):
         signed_volume: float32, moving average of buyer-initiated minus seller-initiated shares.
         average_volume: float32, moving average of `volume`.
         variance: float32, moving average of squared mid changes, ticks^2 a step.
+        is_halted: bool, whether trading is halted.
+        fundamental: float32, ticks: the value that `EnvConfig.fundamental` describes; without it
+            the mid at the open.
+        recent: the last `[M]` messages that were played, oldest first, unused rows NOOP in front;
+            None unless an observation asks for them.
     """
 
     best_bid: Array
@@ -213,6 +255,9 @@ class MarketState(Replaceable):
     signed_volume: Array
     average_volume: Array
     variance: Array
+    is_halted: Array
+    fundamental: Array
+    recent: Message | None = None
 
     @property
     def mid_half_ticks(self) -> Array:
@@ -239,9 +284,12 @@ class AgentState(Replaceable):
         ask_queue: `[]` int32, likewise.
         task_side: `[]` int32, the `Side` of the order to execute; 0 without a task.
         task_size: `[]` int32, shares to execute; 0 without a task.
-        is_active: `[]` bool, false once its task is done.
+        is_active: `[]` bool, false once its task is done or it is bankrupt.
         episode_return: `[]` float32, sum of rewards so far.
         reward_state: what the reward remembers, a pytree.
+        closed: its closing entries.
+        is_bankrupt: `[]` bool, whether it has lost what `bankruptcy` allows.
+        pending: messages on their way, a `latency.Timed`; `()` without latency.
         action_memory: what the action scheme remembers, a pytree.
     """
 
@@ -262,6 +310,9 @@ class AgentState(Replaceable):
     is_active: Array
     episode_return: Array
     reward_state: Any
+    closed: Closed
+    is_bankrupt: Array
+    pending: Any = ()
     action_memory: Any = ()
 
     @property
@@ -300,10 +351,30 @@ class EnvParams(Replaceable):
     Attributes:
         background: order flow that belongs to no agent.
         calibration: constants of that flow; None when no agent asks for them.
+        fundamental: parameters of `EnvConfig.fundamental`; None without it.
     """
 
     background: Background
     calibration: Calibration | None
+    fundamental: Any = None
+
+
+@struct.dataclass
+class MarketCounters(Replaceable):
+    """What agents or background could not do in this episode, leaves `[]` int32.
+
+    Attributes:
+        held_back: steps in which an agent sent nothing because too many of its messages were still
+            on their way, summed over agents.
+        feed_too_short: views that should have been older than the oldest one kept, summed over
+            agents and steps.
+        flow_too_short: steps of fixed length in which a flow model ran out of messages before the
+            end of the step.
+    """
+
+    held_back: Array
+    feed_too_short: Array
+    flow_too_short: Array
 
 
 @struct.dataclass
@@ -317,6 +388,8 @@ class EnvState(Replaceable):
         reference_price: `[]` int32, ticks; cash is counted from it.
         rest: account of everyone who is not an agent.
         agents: state by agent type, leaves led by `[A]`.
+        counters: what agents or background could not do.
+        feed: recent views of the market, a `feed.Feed`; `()` unless an agent sees the market late.
     """
 
     book: BookState
@@ -325,3 +398,5 @@ class EnvState(Replaceable):
     reference_price: Array
     rest: Account
     agents: dict[str, AgentState]
+    counters: MarketCounters
+    feed: Any = ()

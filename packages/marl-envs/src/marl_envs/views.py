@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 from lob_core.types import BookState, EventType, Message, Outcome, Side
 
-from marl_envs import own_orders
-from marl_envs.sequencing import signed_taker_size
+from marl_envs import latency, own_orders
+from marl_envs.playing import Played
+from marl_envs.sequencing import append, signed_taker_size
 from marl_envs.types import INT32_MAX, Account, AgentState, MarketState, OwnOrders
 
 Array = jax.Array
@@ -16,22 +17,14 @@ _MEMORY = 0.9
 """Weight of the past in the moving averages: about ten steps."""
 
 
-def market_after(
-    market: MarketState,
-    book: BookState,
-    messages: Message,
-    outcome: Outcome,
-    time: tuple[Array, Array],
-) -> MarketState:
+def market_after(market: MarketState, played: Played) -> MarketState:
     """Public facts after a step.
 
     Args:
         market: facts before it.
-        book: the book after it, leaves `[N]`.
-        messages: what was sent, leaves `[M]`.
-        outcome: what the engine did.
-        time: seconds and nanoseconds after the step, `[]` int32 each.
+        played: the step.
     """
+    book, messages, outcome = played.book, played.messages, played.outcome
     bid, ask = book.bids.price[0], book.asks.price[0]
     best_bid = jnp.where(bid > 0, bid, market.best_bid)
     best_ask = jnp.where(ask > 0, ask, market.best_ask)
@@ -50,23 +43,46 @@ def market_after(
         is_quoted=market.is_quoted | ((best_bid > 0) & (best_ask > 0)),
         step=market.step + 1,
         steps_left=market.steps_left - 1,
-        time_s=time[0],
-        time_ns=time[1],
+        time_s=played.time[0],
+        time_ns=played.time[1],
         volume=volume,
         signed_volume=average(market.signed_volume, signed),
         average_volume=average(market.average_volume, volume),
         variance=average(market.variance, change**2),
+        is_halted=played.is_halted,
+        recent=None if market.recent is None else last_messages(market.recent, messages),
     )
 
 
-def mean_mid(messages: Message, outcome: Outcome, reference_price: Array, last: Array) -> Array:
+def last_messages(recent: Message, messages: Message) -> Message:
+    """The last `M` messages of two sequences, without `NOOP` rows in between.
+
+    Args:
+        recent: leaves `[M]`, oldest first, unused rows in front.
+        messages: what came afterwards, leaves `[rows]`.
+
+    Returns:
+        Leaves `[M]`; unused rows, all in front, are zero.
+    """
+    number = recent.event_type.shape[0]
+    joined = append(recent, messages)
+    count = jnp.cumsum(joined.event_type != EventType.NOOP)
+    wanted = count[-1] - number + 1 + jnp.arange(number)
+    row = jnp.searchsorted(count, wanted, side="left", method="scan_unrolled")
+    kept: Message = jax.tree.map(lambda leaf: jnp.where(wanted > 0, leaf[row], 0), joined)
+    return kept
+
+
+def mean_mid(
+    messages: Message, outcome: Outcome, market: MarketState, reference_price: Array
+) -> Array:
     """Mean mid over the messages of a step, relative to the reference price.
 
     Args:
         messages: leaves `[M]`; NOOP rows do not count.
         outcome: the best quotes after each.
+        market: facts after the step, whose mid it is if no message left both sides quoted.
         reference_price: `[]` int32, ticks.
-        last: `[]` float32, the value if no message left both sides quoted.
 
     Returns:
         `[]` float32, ticks.
@@ -78,7 +94,8 @@ def mean_mid(messages: Message, outcome: Outcome, reference_price: Array, last: 
     half_ticks = reports.best_bid + reports.best_ask - 2 * reference_price
     number = jnp.sum(counts)
     total = jnp.sum(jnp.where(counts, half_ticks, 0))
-    return jnp.where(number > 0, total / (2 * jnp.maximum(number, 1)), last)
+    last = market.mid_half_ticks - 2 * reference_price
+    return jnp.where(number > 0, total / (2 * jnp.maximum(number, 1)), last / 2)
 
 
 def agents_after(
@@ -87,13 +104,15 @@ def agents_after(
     """The own views of the agents of a type after a step, leaves led by `[A]`.
 
     Args:
-        agents: their state before the step.
+        agents: their state before the step, but with the messages that are still on their way.
         table: their orders, sizes not yet read from the book.
         account: their accounts after the step.
         next_order_id: `[A]` int32.
         book: the book after the step, leaves `[N]`.
     """
     orders = own_orders.read_sizes(table, agents.agent_id, book)
+    if isinstance(agents.pending, latency.Timed):
+        orders = latency.expected(orders, agents.pending)
     others_bid = own_orders.best_of_others(book.bids, agents.agent_id)
     others_ask = own_orders.best_of_others(book.asks, agents.agent_id)
     bid_quote, bid_quote_size = _own_quote(orders, Side.BID)

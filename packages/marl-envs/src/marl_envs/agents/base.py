@@ -36,10 +36,11 @@ class StepResult(Replaceable):
         bought_value: what was paid for them.
         sold_value: what was earned with them.
         maker_size: shares of those traded as maker.
+        fees: what it paid the venue; negative if rebates were more.
         inventory_before: shares before the step.
         inventory: shares after it.
-        cash_before: cash before the step.
-        cash: cash after it.
+        cash_before: cash less fees before the step.
+        cash: cash less fees after it.
         mid_before: mid before the step.
         mid: mid after it.
         mid_mean: mean mid over the messages of the step.
@@ -63,6 +64,7 @@ class StepResult(Replaceable):
     bought_value: Array
     sold_value: Array
     maker_size: Array
+    fees: Array
     inventory_before: Array
     inventory: Array
     cash_before: Array
@@ -137,6 +139,18 @@ class Behavior(abc.ABC):
             ignored, but its memory goes on.
         """
 
+    def report(self, agent: AgentState, market: MarketState) -> dict[str, Array]:
+        """What the episode result of the agent says beside what every type reports.
+
+        Args:
+            agent: the agent's own state; what it remembers is in `action_memory`.
+            market: public facts.
+
+        Returns:
+            Arrays by name, leaves `[]`; empty by default.
+        """
+        return {}
+
 
 @dataclasses.dataclass(frozen=True)
 class ActionScheme(Behavior):
@@ -193,6 +207,11 @@ class Observation(abc.ABC):
     def space(self) -> Box | MultiDiscrete:
         """Shape and limits of the vector; `MultiDiscrete` when it consists of tokens."""
         return Box(-jnp.inf, jnp.inf, (len(self.names),))
+
+    @property
+    def num_recent_messages(self) -> int:
+        """Messages that `MarketState.recent` must hold; 0 if it is not read."""
+        return 0
 
     @abc.abstractmethod
     def observe(self, agent: AgentState, market: MarketState, book: BookState) -> Array:

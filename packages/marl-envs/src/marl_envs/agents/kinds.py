@@ -197,6 +197,8 @@ register_agent(
             "engineered": maker_observations.Engineered,
             "basic": maker_observations.Basic,
             "book": maker_observations.Book,
+            "messages": maker_observations.Messages,
+            "tokens": maker_observations.Tokens,
         },
         rewards={
             "spooner_asym_damped2": maker_rewards.SpoonerAsymDamped2,
@@ -237,6 +239,8 @@ register_agent(
             "engineered": execution_observations.Engineered,
             "basic": execution_observations.Basic,
             "book": execution_observations.Book,
+            "messages": execution_observations.Messages,
+            "tokens": execution_observations.Tokens,
         },
         rewards={
             "normal": execution_rewards.Normal,
@@ -257,6 +261,8 @@ register_agent(
             "engineered": maker_observations.Engineered,
             "basic": maker_observations.Basic,
             "book": maker_observations.Book,
+            "messages": maker_observations.Messages,
+            "tokens": maker_observations.Tokens,
         },
         rewards={
             "delta_portfolio_value": maker_rewards.DeltaPortfolioValue,

@@ -14,7 +14,7 @@ from marl_envs.accounts import empty_accounts
 from marl_envs.agents.base import StepResult
 from marl_envs.netting import no_orders
 from marl_envs.testing.scripted import ScriptedFlow
-from marl_envs.types import AgentState, MarketState
+from marl_envs.types import AgentState, Closed, MarketState
 
 Array = jax.Array
 
@@ -54,8 +54,11 @@ def make_market(best_bid: int = 99, best_ask: int = 101, **changes: Any) -> Mark
         "signed_volume": 0.0,
         "average_volume": 0.0,
         "variance": 0.0,
+        "is_halted": False,
+        "fundamental": (best_bid + best_ask) / 2,
     }
-    return MarketState(**{name: jnp.asarray(v) for name, v in {**values, **changes}.items()})
+    arrays: dict[str, Any] = {n: jnp.asarray(v) for n, v in {**values, **changes}.items()}
+    return MarketState(**arrays)
 
 
 def make_agent(
@@ -89,12 +92,14 @@ def make_agent(
         "task_size": 0,
         "is_active": True,
         "episode_return": 0.0,
+        "is_bankrupt": False,
     }
     holdings = {name: jnp.asarray(v, jnp.int32) for name, v in (account or {}).items()}
     return AgentState(
         account=empty_accounts().replace(**holdings),
         orders=no_orders(num_orders),
         reward_state=(),
+        closed=Closed(quantity=jnp.int32(0), cash=jnp.int32(0), cost=jnp.float32(0)),
         **{name: jnp.asarray(v) for name, v in {**values, **changes}.items()},
     )
 
