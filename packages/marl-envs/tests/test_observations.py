@@ -1,8 +1,10 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from lob_core.types import EventType, make_messages
 from marl_envs.agents.execution import observations as execution
 from marl_envs.agents.market_making import observations as maker
+from marl_envs.agents.token_features import Tokenizer
 from marl_envs.testing import make_agent, make_book, make_market
 
 BOOK = make_book(bids=[(99, 30)], asks=[(103, 10)])
@@ -136,3 +138,82 @@ def test_book__shows_levels_relative_to_the_mid(module):
     assert {name: got[name] for name in expected} == pytest.approx(expected)
     with pytest.raises(ValueError, match="num_levels is 0"):
         module.Book(num_levels=0)
+
+
+def with_messages(**columns):
+    """`MARKET` (mid 101, 09:30:00) after messages."""
+    recent = make_messages(**{name: np.asarray(value) for name, value in columns.items()})
+    return MARKET.replace(recent=recent, time_s=jnp.int32(34200), time_ns=jnp.int32(500_000_000))
+
+
+MESSAGES = with_messages(
+    event_type=[EventType.NOOP, EventType.CANCEL, EventType.SUBMIT, EventType.MARKET],
+    side=[1, 1, -1, 1],
+    price=[0, 99, 100, 0],
+    size=[0, 3, 20, 5],
+    time_s=[0, 34199, 34200, 34200],
+    time_ns=[0, 500_000_000, 498_000_000, 500_000_000],
+)
+
+
+@pytest.mark.parametrize("module", [maker, execution])
+def test_messages__worked_example(module):
+    """The mid is 101: the bid lies two ticks behind it, the ask one tick through it."""
+    observation = module.Messages(num_messages=4)
+    assert observation.num_recent_messages == 4
+    vector = np.asarray(observation.observe(MAKER, MESSAGES, BOOK))
+    got = dict(zip(observation.names, vector.tolist(), strict=True))
+    expected = {
+        4: (0, 0, 0, 0, 0, 0, 0),
+        3: (0, 1, 0, 1, symlog(2), np.log1p(3), np.log1p(1000)),
+        2: (1, 0, 0, -1, symlog(-1), np.log1p(20), np.log1p(2)),
+        1: (0, 0, 1, 1, 0, np.log1p(5), 0),
+    }
+    fields = ("is_submit", "is_cancel", "is_execution", "side", "distance", "log_size", "age")
+    for number, values in expected.items():
+        row = [got[f"message_{number}_{field}"] for field in fields]
+        assert row == pytest.approx(values, rel=1e-4), number
+
+
+def test_messages__only_the_newest_are_shown():
+    few, all_four = maker.Messages(num_messages=2), maker.Messages(num_messages=4)
+    shown = few.observe(MAKER, MESSAGES, BOOK), all_four.observe(MAKER, MESSAGES, BOOK)
+    assert np.array_equal(shown[0][-14:], shown[1][-14:])
+
+
+@pytest.mark.parametrize("module", [maker, execution])
+def test_tokens__worked_example(module):
+    """D = 31: distances start at 128 (missing), sizes at 192, events at 216, sides at 226."""
+    observation = module.Tokens(num_levels=2, num_messages=4)
+    tokens = observation.observe(MAKER, MESSAGES, make_book(bids=[(99, 30), (40, 1)]))
+    assert tokens.dtype == observation.space.dtype
+    assert tokens.shape == observation.space.shape
+    assert bool(observation.space.contains(tokens))
+    assert observation.space.ns[0] == 128 + 64 + 24 + 10 + 3
+    got = dict(zip(observation.names, tokens.tolist(), strict=True))
+    assert got["inventory"] == 64 + int(8 * symlog(2))
+    assert (got["bid_distance_1"], got["bid_distance_2"]) == (128 + 32 - 2, 128 + 1)
+    assert (got["bid_log_size_1"], got["bid_log_size_2"]) == (192 + 5, 192 + 1)
+    assert (got["ask_distance_1"], got["ask_log_size_1"]) == (128, 192)
+    fields = ("event", "side", "distance", "size")
+    rows = {n: [got[f"message_{n}_{field}"] for field in fields] for n in (1, 2, 3, 4)}
+    assert rows[4] == [216, 226, 128, 192]
+    assert rows[3] == [216 + EventType.CANCEL, 227, 128 + 32 - 2, 192 + 2]
+    assert rows[2] == [216 + EventType.SUBMIT, 228, 128 + 32 - 1, 192 + 5]
+    assert rows[1] == [216 + EventType.MARKET, 227, 128, 192 + 3]
+
+
+def test_tokens__numbers_beyond_the_vocabulary_are_cut():
+    tokenizer = Tokenizer()
+    assert tokenizer.own(jnp.asarray([-100.0, 0.0, 100.0])).tolist() == [0, 64, 127]
+    sizes = tokenizer.size(jnp.asarray([0, 1, 2, 3, 4, 2**31 - 1])) - (128 + 64)
+    assert sizes.tolist() == [0, 1, 2, 2, 3, 23]
+
+
+def test_messages__need_a_market_that_remembers_them():
+    with pytest.raises(ValueError, match="recent is None"):
+        maker.Messages().observe(MAKER, MARKET, BOOK)
+    with pytest.raises(ValueError, match="num_messages is 0"):
+        maker.Messages(num_messages=0)
+    with pytest.raises(ValueError, match="max_distance is 0"):
+        maker.Tokens(max_distance=0)

@@ -67,6 +67,19 @@ def test_maker_rewards__losses_of_the_inventory_are_damped_only_where_said(cls, 
     assert pay(cls(reward_scale=1.0), result) == pytest.approx(inv)
 
 
+def test_spooner__takes_the_fees_off_and_adds_rebates():
+    paid = STEP.replace(fees=jnp.float32(3))
+    for cls in (maker.Spooner, maker.SpoonerDamped, maker.SpoonerAsymDamped2):
+        assert pay(cls(reward_scale=1.0)) - pay(cls(reward_scale=1.0), paid) == pytest.approx(3)
+    assert pay(maker.BuySellPnl(reward_scale=1.0), paid) == BUY_SELL
+
+
+def test_implementation_shortfall__takes_the_fees_off():
+    paid = SELL.replace(fees=jnp.float32(3))
+    reward = execution.ImplementationShortfall(reward_scale=1.0)
+    assert pay(reward, SELL) - pay(reward, paid) == 3
+
+
 def test_spooner__at_the_last_mid_is_the_change_of_portfolio_value():
     before = maker.PortfolioValue(reward_scale=1.0)
     worth_before = -7.0 + 5.0 * 0.0

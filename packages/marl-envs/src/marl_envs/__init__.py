@@ -3,6 +3,7 @@
 from marl_envs.agents.kinds import AgentKind, available_kinds, register_agent
 from marl_envs.base import AgentGroup, MultiAgentEnv
 from marl_envs.market import MarketEnv
+from marl_envs.population import kinds as rule_based_kinds
 from marl_envs.registry import available_envs, make
 from marl_envs.types import AgentSpec, EnvConfig, EnvParams, EnvState
 
@@ -19,4 +20,5 @@ __all__ = [
     "available_kinds",
     "make",
     "register_agent",
+    "rule_based_kinds",
 ]

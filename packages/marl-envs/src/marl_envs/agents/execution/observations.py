@@ -17,6 +17,9 @@ from marl_envs.agents.features import (
     position,
     stack,
 )
+from marl_envs.agents.message_features import RecentMessages
+from marl_envs.agents.token_features import Tokenizer
+from marl_envs.spaces import MultiDiscrete
 from marl_envs.types import AgentState, MarketState
 
 Array = jax.Array
@@ -124,3 +127,36 @@ class Book(Levels, Basic):
     def observe(self, agent: AgentState, market: MarketState, book: BookState) -> Array:
         """`[F]` float32, one entry for each of `names`."""
         return self.append_levels(super().observe(agent, market, book), book, market)
+
+
+@dataclasses.dataclass(frozen=True)
+class Messages(RecentMessages, Basic):
+    """What `Basic` shows, then the latest messages of the market."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Own state and spread, then seven features of each message."""
+        return self.append_names(super().names)
+
+    def observe(self, agent: AgentState, market: MarketState, book: BookState) -> Array:
+        """`[F]` float32, one entry for each of `names`."""
+        return self.append_messages(super().observe(agent, market, book), market)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tokens(Tokenizer, Basic):
+    """What `Basic` shows, the best levels and the latest messages, all as integer tokens."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Own state and spread, then levels, then messages."""
+        return self.append_names(super().names)
+
+    @property
+    def space(self) -> MultiDiscrete:
+        """Every token has the whole vocabulary as its range."""
+        return self.token_space(len(super().names))
+
+    def observe(self, agent: AgentState, market: MarketState, book: BookState) -> Array:
+        """`[F]` int32, one token for each of `names`."""
+        return self.tokens(super().observe(agent, market, book), book, market)

@@ -99,9 +99,9 @@ class SimplestCase(ExecutionReward):
 class ImplementationShortfall(ExecutionReward):
     """`implementation_shortfall`: the change of V, less a price for the risk of waiting.
 
-    V = d sum over all executed (p - arrival) q + d remaining (mid - arrival), so the rewards of an
-    episode add up to minus the shortfall. The risk term is lambda (remaining (mid change))^2, whose
-    expectation is lambda sigma^2 remaining^2.
+    V = d sum over all executed (p - arrival) q - fees + d remaining (mid - arrival), so the rewards
+    of an episode add up to minus the shortfall. The risk term is lambda (remaining (mid
+    change))^2, whose expectation is lambda sigma^2 remaining^2.
 
     Attributes:
         risk_aversion: lambda >= 0, per tick times share.
@@ -131,5 +131,5 @@ class ImplementationShortfall(ExecutionReward):
         bought = result.bought_value - result.arrival_price * result.bought
         waiting = -result.task_side * result.remaining * (result.mid - result.arrival_price)
         risk = (result.remaining * (result.mid - result.mid_before)) ** 2
-        value = sold - bought + waiting - memory - self.risk_aversion * risk
+        value = sold - bought - result.fees + waiting - memory - self.risk_aversion * risk
         return value / self.reward_scale, waiting

@@ -2,8 +2,9 @@
 
 Over a step with purchases B and sales S, reference price r, inventory I and q the size of a quote:
 buy = sum over B of (r - p) q, sell = sum over S of (p - r) q,
-inv = I before the step times the change of the mid. In the last step the closing entries count
-among B and S. Sums are in ticks times shares and divided by `reward_scale` at the end.
+rebate = maker rebates less taker fees, and inv = I before the step times the change of the mid. In
+the last step the closing entries count among B and S. Sums are in ticks times shares and divided by
+`reward_scale` at the end.
 """
 
 from __future__ import annotations
@@ -219,21 +220,25 @@ class BuySellPnl(Marked):
 
 @dataclasses.dataclass(frozen=True)
 class Spooner(Marked):
-    """`spooner`: buy + sell + inv.
+    """`spooner`: buy + sell + rebate + inv.
 
     References:
         Spooner, Fearnley, Savani, Koukorinis (2018), Market making via reinforcement learning,
         AAMAS, section 4.2.
     """
 
+    def traded(self, result: StepResult) -> Array:
+        """Buy + sell + rebate, ticks times shares."""
+        return self.buy_sell(result) - result.fees
+
     def formula(self, result: StepResult, memory: Any) -> tuple[Array, Any]:
         """See the class."""
-        return self.buy_sell(result) + inventory_gain(result), memory
+        return self.traded(result) + inventory_gain(result), memory
 
 
 @dataclasses.dataclass(frozen=True)
 class SpoonerDamped(Spooner):
-    """`spooner_damped`: buy + sell + (1 - eta) inv.
+    """`spooner_damped`: buy + sell + rebate + (1 - eta) inv.
 
     Attributes:
         eta: damping.
@@ -243,12 +248,12 @@ class SpoonerDamped(Spooner):
 
     def formula(self, result: StepResult, memory: Any) -> tuple[Array, Any]:
         """See the class."""
-        return self.buy_sell(result) + (1 - self.eta) * inventory_gain(result), memory
+        return self.traded(result) + (1 - self.eta) * inventory_gain(result), memory
 
 
 @dataclasses.dataclass(frozen=True)
 class SpoonerAsymDamped(Spooner):
-    """`spooner_asym_damped`: buy + sell + inv - max(0, eta inv).
+    """`spooner_asym_damped`: buy + sell + rebate + inv - max(0, eta inv).
 
     Attributes:
         eta: share of inventory gains that is not paid out.
@@ -259,12 +264,12 @@ class SpoonerAsymDamped(Spooner):
     def formula(self, result: StepResult, memory: Any) -> tuple[Array, Any]:
         """See the class."""
         inv = inventory_gain(result)
-        return self.buy_sell(result) + inv - jnp.maximum(0.0, self.eta * inv), memory
+        return self.traded(result) + inv - jnp.maximum(0.0, self.eta * inv), memory
 
 
 @dataclasses.dataclass(frozen=True)
 class SpoonerAsymDamped2(Spooner):
-    """`spooner_asym_damped2`: buy + sell + gamma (inv - max(0, eta inv)).
+    """`spooner_asym_damped2`: buy + sell + rebate + gamma (inv - max(0, eta inv)).
 
     Attributes:
         eta: share of inventory gains that is not paid out.
@@ -278,12 +283,12 @@ class SpoonerAsymDamped2(Spooner):
         """See the class."""
         inv = inventory_gain(result)
         damped = inv - jnp.maximum(0.0, self.eta * inv)
-        return self.buy_sell(result) + self.gamma * damped, memory
+        return self.traded(result) + self.gamma * damped, memory
 
 
 @dataclasses.dataclass(frozen=True)
 class SpoonerScaled(Spooner):
-    """`spooner_scaled`: buy + sell + eta (inv - (1 - eta) max(0, inv)).
+    """`spooner_scaled`: buy + sell + rebate + eta (inv - (1 - eta) max(0, inv)).
 
     Attributes:
         eta: damping.
@@ -295,7 +300,7 @@ class SpoonerScaled(Spooner):
         """See the class."""
         inv = inventory_gain(result)
         damped = inv - (1 - self.eta) * jnp.maximum(0.0, inv)
-        return self.buy_sell(result) + self.eta * damped, memory
+        return self.traded(result) + self.eta * damped, memory
 
 
 @dataclasses.dataclass(frozen=True)
