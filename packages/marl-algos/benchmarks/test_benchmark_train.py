@@ -1,5 +1,7 @@
 """Environment steps per second with and without learning; compiling is outside the timed region."""
 
+import time
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,7 @@ configure_cpu()
 
 from marl_algos.conf.load import load_config  # noqa: E402
 from marl_algos.data import make_market  # noqa: E402
+from marl_algos.learners import LEARNERS  # noqa: E402
 from marl_algos.rollout import step_batch  # noqa: E402
 from marl_algos.train import make_learner  # noqa: E402
 
@@ -73,6 +76,28 @@ def test_benchmark_ippo_update(benchmark, name):
     describe(benchmark, config, config.algo.num_envs * config.algo.num_steps)
     assert metrics["finite"]
     assert metrics["agents"]["execution"]["first_ratio_error"] < 1e-4
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_benchmark_learner_update(benchmark, name):
+    overrides = [f"algo={name}"]
+    if hasattr(LEARNERS[name].settings, "learning_starts"):
+        overrides += ["algo.learning_starts=0"]
+    config, _, learner, params, state = prepare(overrides)
+    lowered = jax.jit(learner.update, donate_argnums=0).lower(state, params)
+    began = time.perf_counter()
+    update = lowered.compile()
+    benchmark.extra_info.update(compile_seconds=time.perf_counter() - began)
+    now = {"state": state}
+
+    def run():
+        now["state"], metrics = jax.block_until_ready(update(now["state"], params))
+        return metrics
+
+    metrics = benchmark.pedantic(run, rounds=5, warmup_rounds=1)
+    describe(benchmark, config, config.algo.num_envs * config.algo.num_steps)
+    assert metrics["finite"]
+    assert np.isfinite(metrics["agents"]["execution"]["loss"])
 
 
 @pytest.mark.parametrize("num_envs", [64, 256])
