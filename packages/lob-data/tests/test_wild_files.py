@@ -87,7 +87,7 @@ def test_windows__of_one_stock_hold_its_days_only(tmp_path, raw):
     both = store.windows(**arguments)
     one = store.windows(**arguments, ticker="BRK.B")
     assert (both.num_windows, one.num_windows) == (12, 6)
-    with pytest.raises(ValueError, match="ticker is 'ZZZ'; the store holds AAA, BRK.B"):
+    with pytest.raises(ValueError, match=r"ticker is .ZZZ.; the store holds AAA, BRK\.B"):
         store.windows(**arguments, ticker="ZZZ")
 
 
