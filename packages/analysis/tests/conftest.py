@@ -3,9 +3,16 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import jax
 import pytest
+from lob_analysis.lab import open_lab
 from lob_analysis.testing import write_run
 from lob_core.runtime import configure_cpu
+from marl_algos.checkpoint import CheckpointStore
+from marl_algos.conf.load import load_config
+from marl_algos.data import make_market
+from marl_algos.runfolder import RunFolder
+from marl_algos.train import make_learner
 
 configure_cpu()
 
@@ -69,6 +76,37 @@ def probe(page, folder, width=1000):
     )  # fmt: skip
     title = done.stdout.split("<title>")[1].split("</title>")[0]
     return json.loads(title.replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">"))
+
+
+TINY = (
+    "experiment=smoke",
+    "env=market_maker",
+    "algo.num_envs=4",
+    "env.num_steps=6",
+    "algo.num_steps=6",
+    "algo.num_minibatches=1",
+    "network.hidden=[4]",
+)
+
+
+@pytest.fixture(scope="session")
+def untrained_run(tmp_path_factory) -> Path:
+    """The folder of a run that was stopped after its first checkpoint, before it learned much."""
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    config = load_config([*TINY, f"run.name={folder.name}", f"run.root={folder.parent}"])
+    market = make_market(config)
+    learner = make_learner(config, market)
+    RunFolder(folder).start(config, market.description, "cpu:cpu")
+    store = CheckpointStore(RunFolder(folder).last, 2)
+    state = jax.jit(learner.init)(jax.random.key(config.seed), market.params["train"])
+    store.save(1, state, {"best_score": None})
+    store.close()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def lab(untrained_run: Path):
+    return open_lab(untrained_run)
 
 
 @pytest.fixture

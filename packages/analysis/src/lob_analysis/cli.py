@@ -1,15 +1,19 @@
-"""Command line: `lob-analysis report`, `lob-analysis realism` and `lob-analysis compare`."""
+"""Command line of `lob-analysis`."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, NoReturn
 
 import polars as pl
 import typer
+from lob_core.runtime import configure_cpu
 from rich.console import Console
 from rich.table import Table
 
+from lob_analysis import study_tables
 from lob_analysis.compare import Comparison, compare_groups, group_runs
 from lob_analysis.errors import AnalysisError
 from lob_analysis.events import read_events
@@ -167,6 +171,85 @@ def compare(
             )
 
 
+@app.command()
+def exploit(
+    run: Annotated[str, typer.Argument(help="Run folder, or a name under ROOT.")],
+    updates: Annotated[int, typer.Option(min=1, help="Updates of each best response.")] = 30,
+    episodes: Annotated[int, typer.Option(min=2, help="Episodes of every candidate.")] = 128,
+    seed: Annotated[int, typer.Option(help="Seed of search and episodes.")] = 0,
+    root: Annotated[Path, typer.Option(help="Folder that holds the runs.")] = Path(ROOT),
+) -> None:
+    """Look for what could be gained against the policies of a run: NashConv from below."""
+    studies = _studies()
+    try:
+        found = studies.exploit(
+            find_run(run, root), num_updates=updates, num_episodes=episodes, seed=seed
+        )
+    except AnalysisError as error:
+        fail(str(error))
+    Console().print(study_tables.exploitability_view(found))
+
+
+@app.command()
+def attack(
+    run: Annotated[str, typer.Argument(help="Run folder, or a name under ROOT.")],
+    scenario: Annotated[
+        list[str] | None, typer.Option(help="Manipulator or stress to try; all if omitted.")
+    ] = None,
+    harden: Annotated[
+        list[str] | None, typer.Option(help="Scenario to train the policies on in, too.")
+    ] = None,
+    adversary: Annotated[
+        int, typer.Option(min=0, help="Updates of an adversary that learns; 0 for none.")
+    ] = 50,
+    budget: Annotated[
+        float, typer.Option(min=0.0, help="What it may lose for nothing, ticks x shares.")
+    ] = 500.0,
+    updates: Annotated[int, typer.Option(min=1, help="Updates of hardened policies.")] = 30,
+    episodes: Annotated[int, typer.Option(min=2, help="Episodes of a cell.")] = 128,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    root: Annotated[Path, typer.Option(help="Folder that holds the runs.")] = Path(ROOT),
+) -> None:
+    """Try the policies of a run against manipulators, an adversary and stress."""
+    studies = _studies()
+    try:
+        found = studies.attack(
+            find_run(run, root),
+            names=scenario,
+            hardened=harden or (),
+            adversary_updates=adversary,
+            budget=budget,
+            num_updates=updates,
+            num_episodes=episodes,
+            seed=seed,
+        )
+    except AnalysisError as error:
+        fail(str(error))
+    console = Console()
+    console.print(study_tables.attack_view(found))
+    for name, reason in found["left_out"].items():
+        console.print(f"[yellow]left out:[/] {name}: {reason}", highlight=False)
+
+
+@app.command()
+def transfer(
+    run: Annotated[str, typer.Argument(help="Run folder, or a name under ROOT.")],
+    changes: Annotated[
+        list[str], typer.Argument(help="The other market: data.kind=lobster data.path=DIR, ...")
+    ],
+    episodes: Annotated[int, typer.Option(min=2, help="Episodes in each market.")] = 128,
+    seed: Annotated[int, typer.Option(help="Seed of the episodes.")] = 0,
+    root: Annotated[Path, typer.Option(help="Folder that holds the runs.")] = Path(ROOT),
+) -> None:
+    """Play the policies of a run in a market that they were not trained in."""
+    studies = _studies()
+    try:
+        found = studies.transfer(find_run(run, root), changes, num_episodes=episodes, seed=seed)
+    except AnalysisError as error:
+        fail(str(error))
+    Console().print(study_tables.transfer_view(found["markets"][-1]))
+
+
 def comparison_view(comparison: Comparison, by: str) -> Table:
     """Groups of runs on one measure for a terminal."""
     measure = measure_of(comparison.measure)
@@ -191,6 +274,12 @@ def _one_day(folder: Path, level: int | None) -> tuple[str, pl.DataFrame]:
     if len(days) > 1:
         raise AnalysisError(f"{folder}: holds {len(days)} days; name the folder of one of them")
     return next(iter(days.items()))
+
+
+def _studies() -> ModuleType:
+    """The module of studies: reports do without JAX, which takes seconds to import."""
+    configure_cpu()
+    return import_module("lob_analysis.studies")
 
 
 def fail(message: str) -> NoReturn:

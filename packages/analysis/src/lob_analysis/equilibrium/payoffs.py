@@ -135,9 +135,7 @@ def payoff_table(
     """
     roles = tuple(player.env.groups)
     if set(policies) != set(roles) or not all(policies.values()):
-        raise ValueError(
-            f"policies are given for {sorted(policies)}; every one of {roles} needs some"
-        )
+        raise ValueError(f"policies are given for {sorted(policies)}; each of {roles} needs some")
     sizes = [len(policies[role]) for role in roles]
     cells = list(product(*(range(n) for n in sizes)))
     played = player.play_profiles(

@@ -1,0 +1,105 @@
+"""Tables of studies for a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+
+from lob_analysis.markup import number
+from lob_analysis.plots import people_name
+
+
+def with_interval(estimate: dict[str, Any]) -> str:
+    """An estimate of a study file as `value (low to high)`."""
+    low, high = number(estimate["low"]), number(estimate["high"])
+    return f"{number(estimate['value'])} ({low} to {high})"
+
+
+def exploitability_view(found: dict[str, Any]) -> Table:
+    """What deviations gain against each profile."""
+    table = Table(
+        title=f"Gain by deviating, {people_name(found['measure'])}, a lower bound",
+        title_justify="left",
+        title_style="bold",
+    )
+    for name in ("policies", "who deviates", "to"):
+        table.add_column(name)
+    table.add_column("gain (95 % interval)", justify="right")
+    for profile, result in found["profiles"].items():
+        for role, entry in result["roles"].items():
+            best = entry["deviations"][0]
+            chosen = best["name"] if best["gain"] > 0 else "nothing found"
+            table.add_row(profile, people_name(role), chosen, with_interval(entry["gain"]))
+        total = with_interval(result["nash_conv"])
+        table.add_row(profile, "all (NashConv)", "", total, style="bold", end_section=True)
+    return table
+
+
+def attack_view(found: dict[str, Any]) -> Table:
+    """What attacks and stress cost each victim."""
+    table = Table(
+        title="PnL lost to attacks and stress, ticks x shares",
+        title_justify="left",
+        title_style="bold",
+    )
+    for name in ("policies", "scenario", "victim"):
+        table.add_column(name)
+    for name in (
+        "clean PnL", "lost (95 % interval)", "worst 5 % before", "after", "inventory x",
+        "spread +", "depth %", "recovery", "attacker PnL", "lost per cost",
+    ):  # fmt: skip
+        table.add_column(name, justify="right")
+    for row in found["rows"]:
+        table.add_row(
+            row["policy"],
+            people_name(row["scenario"]),
+            people_name(row["agent_type"]),
+            number(row["clean"]),
+            with_interval(row["damage"]),
+            number(row["worst_clean"]),
+            number(row["worst_attacked"]),
+            optional(row["inventory_ratio"]),
+            number(row["spread_change"]["value"]),
+            percent(row["depth_change"]),
+            number(row["recovery_steps"]),
+            optional(row["attacker_pnl"]),
+            optional(row["damage_per_cost"]),
+        )
+    return table
+
+
+def transfer_view(market: dict[str, Any]) -> Table:
+    """The policies at home and in one other market."""
+    table = Table(
+        title=f"PnL at home and away ({', '.join(market['overrides'])}), ticks x shares",
+        title_justify="left",
+        title_style="bold",
+    )
+    for name in ("agents", "edge over"):
+        table.add_column(name)
+    for name in ("home", "away", "edge at home", "edge away", "drop (95 % interval)"):
+        table.add_column(name, justify="right")
+    for row in market["results"]:
+        edges = [
+            number(row[key]["value"]) if row[key] else "" for key in ("home_edge", "away_edge")
+        ]
+        table.add_row(
+            people_name(row["agent_type"]),
+            people_name(row["baseline"] or ""),
+            number(row["home"]["value"]),
+            number(row["away"]["value"]),
+            *edges,
+            with_interval(row["drop"]),
+        )
+    return table
+
+
+def optional(value: float | None) -> str:
+    """A number, or nothing where there is none."""
+    return "" if value is None else number(value)
+
+
+def percent(value: float | None) -> str:
+    """A share as a percentage, or nothing where there is none."""
+    return "" if value is None else number(100 * value)

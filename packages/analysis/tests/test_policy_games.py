@@ -1,0 +1,113 @@
+"""Games among policies, played out: payoff tensors and deviations with known answers."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from lob_analysis.equilibrium.exploitability import DeviationSearch, Responder
+from lob_analysis.equilibrium.payoffs import PayoffTable, episodes_needed, payoff_table
+from lob_analysis.lab import Lab
+from lob_analysis.simulate import Player
+from marl_algos.conf.load import load_config
+from marl_algos.data import Market
+from marl_algos.ippo import PPO
+from marl_algos.settings import NetworkConfig, PPOConfig, TypeConfig
+from marl_envs.games.matrix import rock_paper_scissors
+
+RPS = np.array([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]])
+ROLES = ("player_0", "player_1")
+
+
+@pytest.fixture(scope="module")
+def learner():
+    env = rock_paper_scissors()
+    config = TypeConfig(
+        PPOConfig(learning_rate=0.05, num_minibatches=1, entropy_coef=0.0),
+        NetworkConfig(hidden=(4,)),
+    )
+    return PPO(env, dict.fromkeys(env.groups, config), num_envs=64, num_steps=1, num_updates=40)
+
+
+@pytest.fixture(scope="module")
+def pure(learner):
+    """Policies that always play action 0, 1 or 2, up to one in e^20."""
+    agent = learner.init(jax.random.key(0), None).agents[ROLES[0]]
+
+    def leaning(action):
+        params = agent.params["params"]
+        (layer,) = params["policy_head"].values()
+        head = {"kernel": 0.0 * layer["kernel"], "bias": 20.0 * jnp.eye(3)[action]}
+        name = next(iter(params["policy_head"]))
+        changed = {**agent.params, "params": {**params, "policy_head": {name: head}}}
+        return dataclasses.replace(agent, params=changed)
+
+    return [leaning(action) for action in range(3)]
+
+
+def test_payoff_table__of_pure_policies_is_the_game(learner, pure):
+    player = Player(learner.env, learner, 5, num_steps=2)
+    policies = {ROLES[0]: pure, ROLES[1]: pure[:2]}
+    table = payoff_table(player, policies, None, jax.random.key(0))
+    assert table.game[0].tolist() == RPS[:, :2].tolist()
+    assert table.game[1].tolist() == (-RPS[:, :2]).tolist()
+    assert np.max(table.errors) == 0.0
+    assert table.gap([np.eye(3)[1], np.eye(2)[0]]).value == pytest.approx(1.0)
+    with pytest.raises(ValueError, match="needs some"):
+        payoff_table(player, {ROLES[0]: pure}, None, jax.random.key(0))
+    with pytest.raises(ValueError, match="no result 'pnl'"):
+        payoff_table(player, policies, None, jax.random.key(0), measure="pnl")
+
+
+def test_payoff_table__errors_cover_the_truth_and_count_windows_once():
+    random = np.random.default_rng(0)
+    windows = np.repeat(np.arange(100), 3)
+    # Episodes of a window are equal: 300 episodes tell no more than 100.
+    each = random.normal(RPS[..., None], 1.0, (3, 3, 100))
+    samples = np.repeat(each, 3, axis=-1)
+    table = PayoffTable(ROLES, {}, {ROLES[0]: samples, ROLES[1]: -samples}, "pnl", windows)
+    assert table.errors[0] == pytest.approx(0.1, rel=0.35)
+    off = np.abs(table.game[0] - RPS) / table.errors[0]
+    # Nine standard normals all stay below 4.5 with a probability of 0.99994.
+    assert off.max() < 4.5
+    gap = table.gap([np.full(3, 1 / 3)] * 2)
+    assert gap.low <= gap.value <= 0.6
+    assert gap.num_samples == 300
+
+
+def test_episodes_needed__bound_is_met_by_simulation():
+    count = episodes_needed(2.0, 0.25, num_cells=6, level=0.9)
+    means = np.random.default_rng(1).normal(0, 2.0 / count**0.5, (4000, 6))
+    share = np.mean((np.abs(means) < 0.25).all(axis=1))
+    # The bound is conservative; the share has a standard error of 0.005.
+    assert 0.885 < share < 0.93
+    assert episodes_needed(1.0, 0.1) == 385
+    with pytest.raises(ValueError, match="tolerance is 0"):
+        episodes_needed(1.0, 0.0)
+
+
+def test_deviations__against_rock_are_found_by_training_and_by_rule(learner, pure):
+    market = Market(learner.env, dict.fromkeys(("train", "validation", "test")), {})
+    agents = {ROLES[0]: pure[0], ROLES[1]: pure[0]}
+    lab = Lab("", load_config([]), market, learner, [agents], agents, 0)
+    search = DeviationSearch(lab, num_updates=40, num_episodes=16, num_steps=1)
+    found = search.against(agents)
+    assert found.nash_conv.value == pytest.approx(2.0)
+    assert [found.gain(role).value for role in ROLES] == [1.0, 1.0]
+    for role in ROLES:
+        gains = {deviation.name: deviation.gain for deviation in found.deviations[role]}
+        assert gains["always action 1"] == 1.0
+        assert gains["always action 2"] == -1.0
+        assert gains["always action 0"] == 0.0
+
+
+def test_deviations__training_alone_leaves_rock_for_paper(learner, pure):
+    uniform = learner.init(jax.random.key(1), None).agents[ROLES[0]]
+    responder = Responder(learner.env, learner, ROLES[0], algo="ippo", num_updates=40)
+    agents = {ROLES[0]: uniform, ROLES[1]: pure[0]}
+    response = responder.respond(agents, None, jax.random.key(0))
+    played = Player(learner.env, learner, 4, num_steps=1).play(
+        {ROLES[0]: response, ROLES[1]: pure[0]}, None, jax.random.key(0)
+    )
+    assert played.of(ROLES[0]).tolist() == [1.0] * 4
