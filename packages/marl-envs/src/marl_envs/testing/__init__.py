@@ -2,6 +2,7 @@
 
 from marl_envs.testing.builders import make_agent, make_book, make_market, make_result
 from marl_envs.testing.checks import check_env, sample_actions
+from marl_envs.testing.recording import record_windows
 from marl_envs.testing.scripted import ScriptedFlow, ScriptState
 
 __all__ = [
@@ -12,5 +13,6 @@ __all__ = [
     "make_book",
     "make_market",
     "make_result",
+    "record_windows",
     "sample_actions",
 ]
