@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from marl_algos.learners import make_learner
 from marl_algos.settings import NetworkConfig, PPOConfig, TypeConfig
-from marl_algos.settings_replay import DQNConfig
+from marl_algos.settings_replay import DQNConfig, MADDPGConfig
 from marl_algos.testing import FromGymnax, FromJaxMARL
 
 pytestmark = [pytest.mark.learn, pytest.mark.timeout(3600)]
@@ -133,3 +133,42 @@ def test_simple_spread__dqn_beats_the_published_score():
     env = mpe("MPE_simple_spread_v3")
     scores = train("dqn", env, config, num_envs=16, num_steps=26, env_steps=1_000_000)
     assert 3.0 * scores["agent"].mean() >= -62.0
+
+
+def speaker_listener(name, **options):
+    """Scores of one learner on the task in which one agent sees the goal and the other moves.
+
+    The speaker has 3 observations and 3 actions, the listener 11 and 5; both are paid the same.
+    """
+    network = NetworkConfig(hidden=(64, 64), activation="relu")
+    common = {
+        "learning_rate": 1e-3,
+        "final_learning_rate": 0.1,
+        "discount": 0.95,
+        "batch_size": 512,
+        "buffer_size": 100_000,
+        "learning_starts": 5_000,
+        "num_gradient_steps": 16,
+    }
+    config = {
+        "maddpg": TypeConfig(MADDPGConfig(**common), network),
+        "dqn": TypeConfig(DQNConfig(epsilon_fraction=0.3, epsilon_end=0.02, **common), network),
+        "ippo": TypeConfig(
+            PPOConfig(learning_rate=1e-3, discount=0.95, value_coef=1.0),
+            NetworkConfig(hidden=(64, 64)),
+        ),
+    }[name]
+    env = mpe("MPE_simple_speaker_listener_v4", **options)
+    shape = (
+        {"num_envs": 64, "num_steps": 50} if name == "ippo" else {"num_envs": 16, "num_steps": 25}
+    )
+    return train(name, env, config, env_steps=200_000, **shape)["listener"]
+
+
+def test_speaker_listener__maddpg_is_clearly_above_independent_learners():
+    """Discrete and continuous actions, types of different widths, 2e5 steps."""
+    independent = max(speaker_listener("ippo").mean(), speaker_listener("dqn").mean())
+    discrete = speaker_listener("maddpg")
+    continuous = speaker_listener("maddpg", action_type="Continuous")
+    assert discrete.min() > independent + 3.0
+    assert continuous.min() > independent + 3.0

@@ -153,6 +153,27 @@ def test_target__starts_as_a_copy_and_moves_when_due():
     assert not jax.tree.all(jax.tree.map(jnp.allclose, after.target, agent.target))
 
 
+def test_explore__share_of_random_actions_falls_linearly_and_then_stays():
+    settings = DQNConfig(epsilon_start=0.8, epsilon_end=0.2, epsilon_fraction=0.5)
+    env = testing.ActionDecides()
+    learner = DQN(
+        env, {"agent": TypeConfig(settings, SMALL)}, num_envs=4000, num_steps=1, num_updates=1
+    )
+    key = jax.random.key(0)
+    obs = {"agent": jnp.zeros((4000, 2, 1))}
+    agents, _ = learner.init_agents(key, obs)
+    state = (obs, learner.initial_carry(4000), jnp.ones(4000, bool))
+    best = learner.play(agents, {"agent": key}, *state, greedy=True)["agent"].action[0, 0]
+    explore = jax.jit(
+        lambda progress: learner.explore(agents, progress, {"agent": key}, *state, {})
+    )
+    for progress, epsilon in ((0.0, 0.8), (0.25, 0.5), (0.5, 0.2), (1.0, 0.2)):
+        actions = explore(jnp.asarray(progress))["agent"].action
+        assert float(jnp.mean(actions != best)) == pytest.approx(epsilon / 2.0, abs=0.03)
+    sampled = learner.play(agents, {"agent": key}, *state, greedy=False)["agent"].action
+    assert float(jnp.mean(sampled != best)) == pytest.approx(0.1, abs=0.03)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [({"n_step": 9}, "n_step is 9; it must be <= algo.num_steps = 8"), ({}, "MixingConfig")],

@@ -87,7 +87,10 @@ class DQN(ReplayLearner):
         """One module by agent type."""
         return {
             name: QNetwork(
-                self.env.groups[name].action_space.n, config.network, config.settings.dueling
+                self.env.groups[name].action_space.n,
+                config.network,
+                config.settings.dueling,
+                self.vocabulary(name),
             )
             for name, config in self.types.items()
         }

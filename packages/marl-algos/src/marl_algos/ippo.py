@@ -18,21 +18,19 @@ from typing import Any, Final, TypeAlias
 
 import jax
 import jax.numpy as jnp
-import optax
-from flax import struct
 
 from marl_algos.advantages import (
     RunningMoments,
     discounted_sums,
     gae,
-    masked_mean,
     next_values,
     normalize_advantages,
 )
-from marl_algos.learner import LearnerBase, descend, is_finite, linear, optimizer, weight_of_past
-from marl_algos.losses import clipped_policy_loss, explained_variance, value_loss
+from marl_algos.learner import LearnerBase, is_finite, optimizer, weight_of_past
+from marl_algos.losses import explained_variance
 from marl_algos.networks import ActorCritic, Carry, Distribution, initial_carry, restrict
 from marl_algos.networks.heads import check_action_space, rescale_value_head
+from marl_algos.ppo_epochs import Batch, descend_epochs
 from marl_algos.rollout import Decision, collect
 from marl_algos.settings import PPOConfig, TypeConfig
 from marl_algos.types import (
@@ -67,21 +65,6 @@ DYNAMIC: Final = (
 """Settings that are read from the state, so that members of a population can differ in them."""
 
 
-@struct.dataclass
-class Batch:
-    """What a gradient step reads; leaves `[T, N, ...]`, or `[1, T * N, ...]` without recurrence."""
-
-    obs: Array
-    critic_obs: Array
-    is_first: Array
-    action: Array
-    log_prob: Array
-    advantage: Array
-    target: Array
-    active: Array
-    legal: Array | None
-
-
 class PPO(LearnerBase):
     """Independent PPO on one environment: pure methods to jit.
 
@@ -110,6 +93,8 @@ class PPO(LearnerBase):
             env, types, num_envs=num_envs, num_steps=num_steps, num_updates=num_updates
         )
         self.critic_inputs = critic_inputs
+        if critic_inputs is not own_observation:
+            self.refuse_tokens()
         self.networks = {}
         for name, config in self.types.items():
             group = env.groups[name]
@@ -130,7 +115,9 @@ class PPO(LearnerBase):
                 raise ValueError(
                     f"agents {name!r}: {rows} {what} do not split into num_minibatches={parts}"
                 )
-            self.networks[name] = ActorCritic(group.action_space, config.network)
+            self.networks[name] = ActorCritic(
+                group.action_space, config.network, self.vocabulary(name)
+            )
 
     # --- start ---------------------------------------------------------------------------------
 
@@ -378,15 +365,16 @@ class PPO(LearnerBase):
         batch = merge_actors(batch, axis=1)
         if not config.network.is_recurrent:
             batch = jax.tree.map(lambda x: x.reshape(1, -1, *x.shape[2:]), batch)
-        params, opt_state, losses = self._epochs(
-            name,
+        params, opt_state, losses = descend_epochs(
+            self.networks[name],
+            ppo,
+            hyper,
             params,
             agent.opt_state,
             batch,
             merge_actors(carry, axis=0),
             key,
             update.astype(jnp.float32) / self.num_updates,
-            hyper,
         )
         numbers = {k: jnp.mean(v) for k, v in losses.items() if k != "ratio_error"}
         numbers |= {
@@ -396,59 +384,3 @@ class PPO(LearnerBase):
         }
         after = TypeState(params, opt_state, moments, agent.obs_moments, scale, hyper)
         return after, numbers
-
-    def _epochs(
-        self,
-        name: str,
-        params: Any,
-        opt_state: Any,
-        batch: Batch,
-        carry: Carry,
-        key: Array,
-        progress: Array,
-        hyper: dict[str, Array],
-    ) -> tuple[Any, Any, dict[str, Array]]:
-        """Passes over the batch in shuffled minibatches along the actor axis."""
-        ppo: PPOConfig = self.types[name].settings
-        network = self.networks[name]
-        rate = hyper["learning_rate"] * linear(progress, ppo.final_learning_rate)
-        entropy_coef = hyper["entropy_coef"] * linear(progress, ppo.final_entropy_coef)
-        num_rows = batch.advantage.shape[1]
-
-        def loss_fn(params: Any, data: tuple[Batch, Carry]) -> tuple[Array, dict[str, Array]]:
-            rows, start = data
-            output: Any = network.apply(params, start, rows.obs, rows.critic_obs, rows.is_first)
-            _, distribution, value = output
-            distribution = restrict(distribution, rows.legal)
-            log_ratio = distribution.log_prob(rows.action) - rows.log_prob
-            policy, numbers = clipped_policy_loss(
-                log_ratio, rows.advantage, rows.active, hyper["clip_eps"]
-            )
-            critic = value_loss(value, rows.target, rows.active, ppo.huber_delta)
-            entropy = masked_mean(distribution.entropy(), rows.active)
-            loss = policy + hyper["value_coef"] * critic - entropy_coef * entropy
-            numbers |= {
-                "loss": loss,
-                "policy_loss": policy,
-                "value_loss": critic,
-                "entropy": entropy,
-            }
-            return loss, numbers
-
-        def minibatch(now: tuple[Any, Any], data: tuple[Batch, Carry]) -> tuple[Any, Any]:
-            params, opt_state = now
-            (_, numbers), grads = jax.value_and_grad(loss_fn, has_aux=True)(params, data)
-            numbers["grad_norm"] = optax.tree.norm(grads)
-            params, opt_state = descend(params, opt_state, grads, rate, ppo.max_grad_norm)
-            return (params, opt_state), numbers
-
-        def epoch(now: tuple[Any, Any], key: Array) -> tuple[Any, Any]:
-            order = jax.random.permutation(key, num_rows).reshape(ppo.num_minibatches, -1)
-            rows = jax.tree.map(lambda x: jnp.swapaxes(x[:, order], 0, 1), batch)
-            starts = jax.tree.map(lambda x: x[order], carry)
-            return jax.lax.scan(minibatch, now, (rows, starts))
-
-        (params, opt_state), losses = jax.lax.scan(
-            epoch, (params, opt_state), jax.random.split(key, ppo.num_epochs)
-        )
-        return params, opt_state, losses

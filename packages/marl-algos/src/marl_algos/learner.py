@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from marl_algos.networks import vocabulary_of
 from marl_algos.rollout import reset_batch
 from marl_algos.settings import TypeConfig
 from marl_algos.types import Environment, RolloutState
@@ -87,13 +88,30 @@ class LearnerBase:
         )
 
     def normalize_obs(self, agents: Mapping[str, Any], obs: dict[str, Array]) -> dict[str, Array]:
-        """Observations by type as the networks see them."""
-        return {
-            name: jnp.clip(agents[name].obs_moments.normalize(x), -OBS_LIMIT, OBS_LIMIT)
-            if self.types[name].settings.normalize_obs
-            else x
-            for name, x in obs.items()
-        }
+        """Observations by type as the networks see them; tokens stay as they are."""
+        normalized = {}
+        for name, x in obs.items():
+            normalized[name] = x
+            if self.types[name].settings.normalize_obs and not self.vocabulary(name):
+                standard = agents[name].obs_moments.normalize(x)
+                normalized[name] = jnp.clip(standard, -OBS_LIMIT, OBS_LIMIT)
+        return normalized
+
+    def vocabulary(self, name: str) -> int:
+        """Number of tokens that the observations of a type are made of; 0 if they are numbers."""
+        return vocabulary_of(self.env.groups[name].observation_space)
+
+    def refuse_tokens(self) -> None:
+        """Refuses types that see tokens, for learners that put observations side by side.
+
+        Raises:
+            ValueError: naming the type.
+        """
+        for name in self.types:
+            if self.vocabulary(name):
+                raise ValueError(
+                    f"agents {name!r} see tokens; only algo=ippo, algo=dqn and algo=vdn embed them"
+                )
 
 
 def optimizer(max_grad_norm: float) -> optax.GradientTransformation:

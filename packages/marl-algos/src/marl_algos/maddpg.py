@@ -105,7 +105,8 @@ class MADDPG(ReplayLearner):
     equal_settings = (*ReplayLearner.equal_settings, "batch_size")
 
     def check_type(self, name: str, config: TypeConfig) -> None:
-        """Refuses recurrent networks, and actions that cannot be coded."""
+        """Refuses recurrent networks, tokens, and actions that cannot be coded."""
+        self.refuse_tokens()
         check_action_space(name, self.env.groups[name].action_space)
         if config.network.is_recurrent:
             raise ValueError(

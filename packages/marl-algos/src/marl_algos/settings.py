@@ -111,6 +111,8 @@ class NetworkConfig:
         s5_size: complex numbers in the state of a layer; read by `"s5"` only.
         s5_layers: recurrent layers; read by `"s5"` only.
         activation: `"tanh"`, `"relu"` or `"silu"`.
+        embedding_size: numbers that a token becomes; read where observations are tokens, that is
+            of a `MultiDiscrete` space.
         shared: policy and value read the same features (half the work) instead of their own.
         continuous: head for actions in a box, `"tanh_normal"` or `"beta"`.
         critic_attention: the critic attends over all agents; `algo=mappo` only.
@@ -127,6 +129,7 @@ class NetworkConfig:
     s5_size: int = 32
     s5_layers: int = 2
     activation: str = "tanh"
+    embedding_size: int = 8
     shared: bool = False
     continuous: str = "tanh_normal"
     critic_attention: bool = False
@@ -144,8 +147,8 @@ class NetworkConfig:
                 raise ValueError(
                     f"network.{name} is {getattr(self, name)!r}; allowed: {', '.join(allowed)}"
                 )
-        sizes = ("gru_size", "s5_size", "s5_layers", "attention_size", "attention_heads")
-        for name in sizes:
+        recurrent = ("gru_size", "s5_size", "s5_layers")
+        for name in (*recurrent, "embedding_size", "attention_size", "attention_heads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"network.{name} is {getattr(self, name)}; it must be >= 1")
         if any(size < 1 for size in self.hidden):

@@ -32,7 +32,7 @@ class AgentGroup(Protocol):
 
     @property
     def observation_space(self) -> Space:
-        """What one agent sees; a `Box`."""
+        """What one agent sees: a `Box`, or a `MultiDiscrete` of tokens of one vocabulary."""
         ...
 
     @property

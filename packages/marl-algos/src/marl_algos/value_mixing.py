@@ -115,6 +115,8 @@ class ValueMixing(DQN):
         super().__init__(
             env, types, num_envs=num_envs, num_steps=num_steps, num_updates=num_updates
         )
+        if is_monotonic:
+            self.refuse_tokens()
         settings: MixingConfig = self.common
         self.mixer: nn.Module = (
             MonotonicMixer(settings.mixer_size, settings.hypernet_size)

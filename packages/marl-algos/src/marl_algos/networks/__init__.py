@@ -11,7 +11,7 @@ from marl_algos.networks.distributions import (
     restrict,
 )
 from marl_algos.networks.q_network import QNetwork
-from marl_algos.networks.torsos import initial_state
+from marl_algos.networks.torsos import initial_state, vocabulary_of
 
 __all__ = [
     "ActorCritic",
@@ -26,4 +26,5 @@ __all__ = [
     "initial_state",
     "masked_categorical",
     "restrict",
+    "vocabulary_of",
 ]

@@ -35,17 +35,19 @@ class ActorCritic(nn.Module):
     Attributes:
         space: actions of one agent.
         config: architecture.
+        vocabulary: number of tokens if observations are tokens, else 0.
     """
 
     space: Space
     config: NetworkConfig
+    vocabulary: int = 0
 
     def setup(self) -> None:
         """Declares the parts, named as they appear in the parameters."""
         config = self.config
-        self.actor_torso = Torso(config)
+        self.actor_torso = Torso(config, self.vocabulary)
         if not config.shared:
-            self.critic_torso = Torso(config)
+            self.critic_torso = Torso(config, self.vocabulary)
         if config.critic_attention:
             self.attention = AgentAttention(config.attention_size, config.attention_heads)
         self.policy_head = PolicyHead(self.space, config.continuous)

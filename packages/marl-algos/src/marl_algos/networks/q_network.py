@@ -22,6 +22,7 @@ class QNetwork(nn.Module):
         num_actions: `n`.
         config: architecture.
         dueling: a head for the value of the state, and one for what an action adds to the mean.
+        vocabulary: number of tokens if observations are tokens, else 0.
 
     References:
         Wang et al. (2016), "Dueling network architectures for deep reinforcement learning",
@@ -31,6 +32,7 @@ class QNetwork(nn.Module):
     num_actions: int
     config: NetworkConfig
     dueling: bool
+    vocabulary: int = 0
 
     @nn.compact
     def __call__(self, carry: Any, obs: Array, reset: Array) -> tuple[Any, Array]:
@@ -44,7 +46,7 @@ class QNetwork(nn.Module):
         Returns:
             Hidden states after the last step, and action values `[T, ..., n]`.
         """
-        carry, features = Torso(self.config, name="torso")(carry, obs, reset)
+        carry, features = Torso(self.config, self.vocabulary, name="torso")(carry, obs, reset)
 
         def dense(size: int, name: str) -> Array:
             init = nn.initializers.orthogonal(VALUE_GAIN)

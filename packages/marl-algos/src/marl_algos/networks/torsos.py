@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from marl_envs.spaces import MultiDiscrete, Space
 
 from marl_algos.networks.state_space import S5Stack
 from marl_algos.settings import NetworkConfig
@@ -96,9 +97,11 @@ class Torso(nn.Module):
 
     Attributes:
         config: architecture.
+        vocabulary: number of tokens if the inputs are tokens, which are embedded first; else 0.
     """
 
     config: NetworkConfig
+    vocabulary: int = 0
 
     @nn.compact
     def __call__(self, carry: Any, x: Array, reset: Array) -> tuple[Any, Array]:
@@ -113,6 +116,9 @@ class Torso(nn.Module):
             Hidden states after the last step, and features `[T, ..., H]`.
         """
         config = self.config
+        if self.vocabulary:
+            embed = nn.Embed(self.vocabulary, config.embedding_size, name="tokens")
+            x = embed(x.astype(jnp.int32)).reshape(*x.shape[:-1], -1)
         features = FeedForward(config.hidden, config.activation, name="layers")(x)
         if config.kind == "gru":
             return GRU(config.gru_size, name="core")(carry, features, reset)
@@ -120,6 +126,11 @@ class Torso(nn.Module):
             stack = S5Stack(config.s5_layers, config.s5_size, name="core")
             return stack(carry, features, reset)
         return carry, features
+
+
+def vocabulary_of(space: Space) -> int:
+    """Number of tokens of an observation space that has tokens (`MultiDiscrete`), else 0."""
+    return max(space.ns) if isinstance(space, MultiDiscrete) else 0
 
 
 def initial_state(config: NetworkConfig, shape: tuple[int, ...]) -> Any:
