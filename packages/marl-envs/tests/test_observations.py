@@ -2,6 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from lob_core.types import EventType, make_messages
+from marl_envs.agents.directional.observations import Signals
 from marl_envs.agents.execution import observations as execution
 from marl_envs.agents.market_making import observations as maker
 from marl_envs.agents.token_features import Tokenizer
@@ -217,3 +218,22 @@ def test_messages__need_a_market_that_remembers_them():
         maker.Messages(num_messages=0)
     with pytest.raises(ValueError, match="max_distance is 0"):
         maker.Tokens(max_distance=0)
+
+
+def test_signals__worked_example():
+    """Mid 101, bids 30 at 99 and 10 at 95, asks 20 at 103; average distances -3 and 2."""
+    book = make_book(bids=[(99, 30), (95, 10)], asks=[(103, 20)])
+    market = MARKET.replace(average_volume=jnp.float32(16), fundamental=jnp.float32(106))
+    observation = Signals(num_levels=2, sees_fundamental=True)
+    vector = observation.observe(MAKER, market, book)
+    assert vector.shape == observation.space.shape
+    got = dict(zip(observation.names, np.asarray(vector).tolist(), strict=True))
+    expected = {
+        "depth_imbalance": (40 - 20) / 60,
+        "weighted_mid": symlog((-3 + 2) / 2),
+        "flow_share": -4 / 16,
+        "return_score": 1.5 / np.sqrt(9 * 2 + 1),
+        "fundamental_gap": symlog(5),
+    }
+    assert {name: got[name] for name in expected} == pytest.approx(expected, rel=1e-5)
+    assert "fundamental_gap" not in Signals().names

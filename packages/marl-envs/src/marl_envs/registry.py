@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from marl_envs.agents.kinds import AgentKind, available_kinds, register_agent
 from marl_envs.market import MarketEnv
+from marl_envs.population.reference import reference_population
 from marl_envs.types import AgentSpec, EnvConfig
 
 __all__ = ["AgentKind", "available_envs", "available_kinds", "make", "register_agent"]
@@ -15,6 +16,7 @@ _ENVS: Final[dict[str, EnvConfig]] = {
     "market": EnvConfig(),
     "market_making": EnvConfig(agents=(AgentSpec("market_maker"),)),
     "execution": EnvConfig(agents=(AgentSpec("execution"),)),
+    "reference_population": reference_population(),
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from marl_envs.agents import directional, execution, market_making
 from marl_envs.agents.base import Behavior, Closing, NoTask, Observation, Reward, Task
 from marl_envs.agents.directional.actions import DirectionalTrading
+from marl_envs.agents.directional.observations import Signals
 from marl_envs.agents.execution import actions as execution_actions
 from marl_envs.agents.execution import observations as execution_observations
 from marl_envs.agents.execution import rewards as execution_rewards
@@ -263,6 +264,7 @@ register_agent(
             "book": maker_observations.Book,
             "messages": maker_observations.Messages,
             "tokens": maker_observations.Tokens,
+            "signals": Signals,
         },
         rewards={
             "delta_portfolio_value": maker_rewards.DeltaPortfolioValue,
