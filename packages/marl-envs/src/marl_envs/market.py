@@ -172,8 +172,12 @@ class MarketEnv(MultiAgentEnv[EnvParams, EnvState]):
 
     def reset_env(self, key: Array, params: EnvParams) -> tuple[ByType, EnvState]:
         """Starts an episode: gathers a random opening and draws the tasks."""
-        key_opening, key_tasks = jax.random.split(key)
-        index = Discrete(params.background.num_openings).sample(key_opening)
+        index = Discrete(params.background.num_openings).sample(jax.random.split(key)[0])
+        return self.open_env(key, index, params)
+
+    def open_env(self, key: Array, index: Array, params: EnvParams) -> tuple[ByType, EnvState]:
+        """Starts an episode from opening `index`, `[]` int32; tasks are drawn from the key."""
+        key_tasks = jax.random.split(key)[1]
         book, market, background = params.background.opening(index)
         law = self.config.fundamental
         if law is not None:
