@@ -1,5 +1,6 @@
 """The engine under jit, vmap, scan, several devices and several threads."""
 
+import contextlib
 import functools
 import os
 import subprocess
@@ -68,10 +69,22 @@ def test_process_messages__no_messages_change_nothing(backend):
     assert int(outcome.trades.count) == 0
 
 
-def test_process_messages__leaks_no_tracers_and_makes_no_nans():
+def test_xla__leaks_no_tracers_and_passes_jax_debug_checks():
     play = functools.partial(process_messages, config=CONFIG, backend="xla")
-    with jax.checking_leaks(), jax.debug_nans(True):
-        jax.block_until_ready(jax.jit(play)(empty_book(CONFIG), stream(3)))
+    checks = (jax.checking_leaks(), jax.debug_nans(True), jax.debug_infs(True))
+    with contextlib.ExitStack() as stack:
+        for check in (*checks, jax.enable_checks(True)):
+            stack.enter_context(check)
+        found = jax.block_until_ready(jax.jit(play)(empty_book(CONFIG), stream(3)))
+    assert_same(found, make_engine("reference", CONFIG)(empty_book(CONFIG), stream(3)))
+
+
+def test_xla__plays_calls_of_several_blocks_like_one():
+    """130 messages make three blocks, the last one filled up."""
+    config = BookConfig(num_slots=6, max_trades=40, num_agents=1)
+    messages = random_messages(7, 130, num_agents=1)
+    found = make_engine("xla", config)(empty_book(config), messages)
+    assert_same(found, make_engine("reference", config)(empty_book(config), messages))
 
 
 def test_numba__many_threads_at_once_give_the_right_answers():
@@ -133,5 +146,5 @@ def test_process_messages__names_the_leaf_that_does_not_fit(change, match):
 
 
 def test_process_messages__names_an_unknown_backend():
-    with pytest.raises(ValueError, match="'pallas'; it must be None or one of 'xla', 'numba'"):
-        process_messages(empty_book(CONFIG), stream(0), config=CONFIG, backend="pallas")
+    with pytest.raises(ValueError, match="'cuda'; it must be None or one of 'xla', 'numba'"):
+        process_messages(empty_book(CONFIG), stream(0), config=CONFIG, backend="cuda")

@@ -42,6 +42,15 @@ def test_import__starts_no_backend_and_changes_no_setting():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_import__leaves_numba_and_pallas_until_they_are_used():
+    code = (
+        "import sys, lob_core, lob_core.views, lob_core.measures, lob_core.replay\n"
+        "late = ('numba', 'llvmlite', 'jax.experimental.pallas', 'hypothesis')\n"
+        "assert not [name for name in late if name in sys.modules]\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_require_device__cpu_is_always_there():
     assert require_device("cpu").platform == "cpu"
 

@@ -1,54 +1,34 @@
-"""The portable backend: a branch-free update of sorted order arrays, scanned over the messages.
+"""The portable backend: a branch-free update of whole books, scanned over the messages.
 
-Each message runs the same straight line of vector operations over `[N]` slots, whatever its type:
-what does not apply is masked out. There is no `while_loop` and no `switch`, so `vmap` costs no
-divergence. Because orders are sorted, a sweep is a cumulative sum and consumes a prefix, and an
-insertion or a removal is one shift.
+Each message runs the same two passes over a book and one update of it, whatever its type: what does
+not apply is masked out. There is no `while_loop` and no `switch`, so `vmap` costs no divergence.
+`xla_pool` says how orders are kept while a block of messages is played; what a message traded is
+noted in a journal, and the records of a block are made from it all at once.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from lob_core.backends.xla_records import add_fills, blank_trades, finish_trades, record
+from lob_core.backends.xla_pool import close_block, open_block, slots_by_rank
+from lob_core.backends.xla_records import (
+    append,
+    blank_trades,
+    count_up,
+    fills_of,
+    num_rows,
+    reports_of,
+    trades_of,
+)
 from lob_core.backends.xla_request import Request, decode
-from lob_core.backends.xla_side import (
-    Located,
-    Match,
-    consume,
-    insert,
-    locate,
-    match_taker,
-    reduce_order,
-)
-from lob_core.types import (
-    NO_ORDER,
-    Array,
-    BookConfig,
-    BookState,
-    Counters,
-    Fills,
-    Message,
-    Orders,
-    Outcome,
-    Reports,
-    ResultCode,
-    Side,
-    TimeInForce,
-    Trades,
-)
+from lob_core.backends.xla_step import Journal, State, step
+from lob_core.types import Array, BookConfig, BookState, Message, Outcome, Trades
 
-
-class _Carry(NamedTuple):
-    """State of the scan over messages."""
-
-    book: BookState
-    trades: Trades  # leaves [T + N]: a message writes a window of N rows past the last one
-    fills: Fills
+_BLOCK = 64
+"""Most messages of a block: each makes the pool one slot wider, each block has to be closed."""
 
 
 @functools.partial(jax.jit, static_argnames="config")
@@ -56,130 +36,48 @@ def process_messages(
     book: BookState, messages: Message, *, config: BookConfig
 ) -> tuple[BookState, Outcome]:
     """The contract of `lob_core.process_messages` for one book (leaves `[N]`, `[M]`)."""
-    padded = config.max_trades + config.num_slots
-    carry = _Carry(
-        book=book,
-        trades=blank_trades(padded),
-        fills=Fills(*(jnp.zeros(config.num_agents + 1, jnp.int32) for _ in range(6))),
-    )
-    indices = jnp.arange(messages.price.shape[0], dtype=jnp.int32)
+    num_messages = messages.price.shape[0]
+    num_blocks = max(1, -(-num_messages // _BLOCK))
+    length = max(1, -(-num_messages // num_blocks))
+    missing = num_blocks * length - num_messages  # filled up with NOOPs
+    messages = jax.tree.map(lambda x: jnp.pad(x, (0, missing)), messages)
+    requests = decode(messages)
+    blocks = jax.tree.map(lambda x: x.reshape(num_blocks, length), requests)
+    log = blank_trades(config.max_trades + num_rows(length, config))
+    first = length * jnp.arange(num_blocks, dtype=jnp.int32)
 
-    def step(carry: _Carry, item: tuple[Message, Array]) -> tuple[_Carry, Reports]:
-        return _apply(carry, *item, config)
+    def play(
+        carry: tuple[BookState, Trades], item: tuple[Request, Array]
+    ) -> tuple[tuple[BookState, Trades], Journal]:
+        book, log = carry
+        book, trades, journal = _play_block(book, *item, config)
+        return (book, append(log, trades, config.max_trades)), journal
 
-    carry, reports = jax.lax.scan(step, carry, (messages, indices))
-    book, trades = finish_trades(carry.book, carry.trades, config)
-    return book, Outcome(trades=trades, reports=reports, fills=carry.fills)
-
-
-def _apply(
-    carry: _Carry, message: Message, index: Array, config: BookConfig
-) -> tuple[_Carry, Reports]:
-    """Carries out one message."""
-    book = carry.book
-    request = decode(message)
-    is_buy = request.taker_side == Side.BID
-    own = _select(is_buy, book.bids, book.asks)
-    opposite = _select(is_buy, book.asks, book.bids)
-
-    located = locate(own, message, request, config)
-    is_requeue = request.is_modify & located.is_found & ~located.keeps_priority
-    is_taker = request.is_valid & (~request.is_lookup | is_requeue)
-    order_id = jnp.where(request.is_execute, NO_ORDER, message.order_id)
-    agent_id = jnp.where(request.is_lookup, located.agent_id, message.agent_id)
-
-    take = jnp.where(is_taker, message.size, 0)
-    match = match_taker(opposite, request, take, agent_id, is_buy, config)
-    is_active = is_taker & ~match.is_rejected
-    may_rest = ~match.is_stopped & (
-        (request.time_in_force == TimeInForce.GTC)
-        | (request.time_in_force == TimeInForce.POST_ONLY)
-    )
-    rest_size = jnp.where(may_rest & is_active, match.remaining, 0)
-
-    opposite = consume(opposite, match.removed)
-    own = reduce_order(own, located, _new_size(message, request, located, is_requeue & is_active))
-    incoming = Orders(price=request.limit, size=rest_size, order_id=order_id, agent_id=agent_id)
-    own, dropped_size, is_self_dropped = insert(own, incoming, is_buy)
-
-    is_unknown = request.is_valid & request.is_lookup & ~located.is_known
-    is_missing = is_unknown & ~located.is_found
-    is_acting = ~request.is_ignored
-    counters = book.counters
-    counters = Counters(
-        dropped_orders=counters.dropped_orders + (dropped_size > 0),
-        dropped_size=counters.dropped_size + dropped_size,
-        dropped_trades=counters.dropped_trades,
-        unknown_ids=counters.unknown_ids + is_unknown,
-        unknown_types=counters.unknown_types + ~request.is_known_type,
-        invalid=counters.invalid + (is_acting & request.is_known_type & ~request.is_valid),
-    )
-    new_book = BookState(
-        bids=_select(is_buy, own, opposite),
-        asks=_select(is_buy, opposite, own),
-        counters=counters,
-    )
-    makers = _select(is_buy, book.asks, book.bids)
-    trades = record(
-        carry.trades, makers, match, order_id, agent_id, request.taker_side, index, config
-    )
-    fills = add_fills(carry.fills, makers, match, agent_id, is_buy, config)
-    is_filled = match.filled == message.size
-    is_resting = may_rest & (match.remaining > 0)
-    code = _result_code(
-        request, is_missing, is_taker, match, is_filled, is_resting, is_self_dropped
-    )
-    report = Reports(
-        code=code,
-        filled_size=match.filled,
-        best_bid=new_book.bids.price[0],
-        best_ask=new_book.asks.price[0],
-    )
-    return _Carry(new_book, trades, fills), report
+    (book, log), journals = jax.lax.scan(play, (book, log), (blocks, first))
+    journal: Journal = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), journals)
+    count = jnp.minimum(log.count, config.max_trades)
+    dropped = log.count - count if config.max_trades else jnp.int32(0)
+    book = book.replace(counters=count_up(book.counters, requests, journal, dropped))
+    trades = jax.tree.map(lambda x: x[: config.max_trades] if x.ndim else count, log)
+    reports = jax.tree.map(lambda x: x[:num_messages], reports_of(requests, journal))
+    fills = fills_of(requests, journal, config)
+    return book, Outcome(trades=trades, reports=reports, fills=fills)
 
 
-def _select(condition: Array, if_true: Orders, if_false: Orders) -> Orders:
-    chosen: Orders = jax.tree.map(lambda a, b: jnp.where(condition, a, b), if_true, if_false)
-    return chosen
+def _play_block(
+    book: BookState, requests: Request, first_index: Array, config: BookConfig
+) -> tuple[BookState, Trades, Journal]:
+    """Plays a block of messages; the counters stay as they are."""
+    length = requests.key.shape[0]
+    labels, *state = open_block(book, requests)
+    new_slots = 2 * config.num_slots + jnp.arange(length, dtype=jnp.int32)
 
+    def play(state: State, item: tuple[Request, Array]) -> tuple[State, Journal]:
+        return step(labels, state, *item, config)
 
-def _new_size(message: Message, request: Request, located: Located, is_requeued: Array) -> Array:
-    """`[]`, what remains of the located order in its place; its own size if nothing changes."""
-    is_whole = request.is_delete & (located.is_known | (message.size < 1))
-    cancelled = jnp.where(is_whole, 0, located.size - jnp.minimum(message.size, located.size))
-    modified = jnp.where(
-        located.keeps_priority, message.size, jnp.where(is_requeued, 0, located.size)
-    )
-    changed = jnp.where(request.is_modify, modified, cancelled)
-    return jnp.where(located.is_found, changed, located.size)
-
-
-def _result_code(
-    request: Request,
-    is_missing: Array,
-    is_taker: Array,
-    match: Match,
-    is_filled: Array,
-    is_resting: Array,
-    is_dropped: Array,
-) -> Array:
-    """`[]` int32, the `ResultCode` of one message."""
-    has_traded = match.filled > 0
-    rested = jnp.where(has_traded, ResultCode.PARTLY_FILLED_RESTED, ResultCode.RESTED)
-    expired = jnp.where(has_traded, ResultCode.PARTLY_FILLED_EXPIRED, ResultCode.EXPIRED)
-    is_post_only = request.time_in_force == TimeInForce.POST_ONLY
-    rejected = jnp.where(is_post_only, ResultCode.REJECTED_POST_ONLY, ResultCode.REJECTED_FOK)
-    cases = [
-        (request.is_ignored, ResultCode.IGNORED),
-        (~request.is_known_type, ResultCode.REJECTED_UNKNOWN_TYPE),
-        (~request.is_valid, ResultCode.REJECTED_INVALID),
-        (is_missing, ResultCode.REJECTED_UNKNOWN_ID),
-        (~is_taker, ResultCode.DONE),
-        (match.is_rejected, rejected),
-        (is_filled, ResultCode.FILLED),
-        (~is_resting, expired),
-        (is_dropped, ResultCode.DROPPED),
-    ]
-    return jnp.select([c for c, _ in cases], [jnp.int32(v) for _, v in cases], rested).astype(
-        jnp.int32
-    )
+    last, journal = jax.lax.scan(play, State(*state), (requests, new_slots))
+    by_rank = slots_by_rank(labels, last.pool, config.num_slots + length)
+    queues = (last.bids, last.asks)
+    book = close_block(labels, last.pool, queues, by_rank, book.counters, config.num_slots)
+    trades = trades_of(labels, last.pool, by_rank, requests, journal, first_index, config)
+    return book, trades, journal
