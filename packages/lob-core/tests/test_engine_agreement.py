@@ -19,7 +19,7 @@ from lob_core.testing.strategies import (
 )
 
 NUM_AGENTS = 2
-BACKENDS = ["xla", "numba"]
+BACKENDS = ["xla", "numba", "pallas"]
 LENGTH = 40  # one length for all streams, so that each book shape compiles once
 NUM_CHUNKS = 5
 

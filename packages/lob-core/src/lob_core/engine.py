@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
+from jax import local_devices
 
 from lob_core.backends import ffi, xla
 from lob_core.types import Backend, BookConfig, BookState, Message, Outcome
@@ -27,9 +29,11 @@ def process_messages(
         book: one book, leaves `[N]` with `N = config.num_slots`.
         messages: leaves `[M]`.
         config: shapes and rules; static under `jit`.
-        backend: "xla" runs anywhere; "numba" on CPUs only. None takes numba where the program is
-            lowered for a CPU and xla elsewhere. If numba cannot be used here, xla takes its place
-            and a `RuntimeWarning` says why, once.
+        backend: "xla" runs anywhere; "numba" on CPUs only; "pallas" on NVIDIA GPUs, and on CPUs
+            for tests, slowly. None takes numba where the program is lowered for a CPU, pallas
+            where it is lowered for CUDA and a side has at most 1024 slots, and xla elsewhere. If
+            numba or pallas cannot be used here, xla takes its place and a `RuntimeWarning` says
+            why, once.
 
     Returns:
         The new book, and the `Outcome`: trades `[T]`, reports `[M]` and fills `[A]`.
@@ -53,14 +57,34 @@ def process_messages(
     _check_shapes(book, messages, config)
     portable = functools.partial(xla.process_messages, config=config)
     on_cpu = functools.partial(ffi.process_messages, config=config)
+    if backend == "pallas":
+        from lob_core.backends import pallas_gpu  # importing Pallas takes long
+
+        return pallas_gpu.process_messages(book, messages, config=config)
+    if backend == "numba":
+        return (on_cpu if ffi.is_available() else portable)(book, messages)
+    special: dict[str, Callable[..., tuple[BookState, Outcome]]] = {}
+    if backend is None:
+        special = _kernels(config)
+        if ffi.is_available():
+            special["cpu"] = on_cpu
     result: tuple[BookState, Outcome]
-    if backend == "xla" or not ffi.is_available():
-        result = portable(book, messages)
-    elif backend == "numba":
-        result = on_cpu(book, messages)
+    if special:
+        result = jax.lax.platform_dependent(book, messages, default=portable, **special)
     else:
-        result = jax.lax.platform_dependent(book, messages, cpu=on_cpu, default=portable)
+        result = portable(book, messages)
     return result
+
+
+def _kernels(config: BookConfig) -> dict[str, Callable[..., tuple[BookState, Outcome]]]:
+    """The backend for CUDA, if this process has such a device on which it works."""
+    if not any(device.platform == "gpu" for device in local_devices()):
+        return {}
+    from lob_core.backends import pallas_gpu
+
+    if config.num_slots > pallas_gpu.MOST_SLOTS or not pallas_gpu.is_available():
+        return {}
+    return {"cuda": functools.partial(pallas_gpu.run_kernel, config=config, interpret=False)}
 
 
 def _check_shapes(book: BookState, messages: Message, config: BookConfig) -> None:

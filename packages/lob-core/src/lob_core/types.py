@@ -357,7 +357,7 @@ class BookConfig:
                 )
 
 
-Backend = Literal["xla", "numba"]
+Backend = Literal["xla", "numba", "pallas"]
 """Name of an implementation of the engine."""
 
 

@@ -23,7 +23,7 @@ from lob_core.types import (
     Outcome,
 )
 
-ENGINES: Final = ("reference", "xla", "numba")
+ENGINES: Final = ("reference", "xla", "numba", "pallas")
 """Every implementation of the contract; the first is the oracle."""
 
 Engine = Callable[[BookState, Message], tuple[BookState, Outcome]]
