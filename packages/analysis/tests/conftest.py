@@ -43,7 +43,7 @@ window.addEventListener('load', function(){setTimeout(function(){
     var result = {
       problems: problems, plots: plots.length,
       drawn: Array.from(plots).filter(function(p){
-        var trace = p.querySelector('.main-svg .trace');
+        var trace = p.querySelector('.main-svg .trace, .main-svg .hm');
         return trace && trace.getBoundingClientRect().width > 0;}).length,
       before: before, after: zoomed._fullLayout.xaxis.range,
       page: document.documentElement.scrollWidth, window: window.innerWidth,

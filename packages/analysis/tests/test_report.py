@@ -3,14 +3,16 @@ import pytest
 from lob_analysis.cli import app
 from lob_analysis.load import load_run
 from lob_analysis.report import render, report, write_text
-from lob_analysis.testing import write_run
+from lob_analysis.testing import write_run, write_studies
 from typer.testing import CliRunner
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A complete run and its page."""
-    run = load_run(write_run(tmp_path_factory.mktemp("runs") / "demo", num_updates=20))
+    folder = write_run(tmp_path_factory.mktemp("runs") / "demo", num_updates=20)
+    write_studies(folder)
+    run = load_run(folder)
     return run, render(run)
 
 
@@ -34,13 +36,18 @@ def test_browser__a_script_error_is_seen_by_the_probe(whole, browse):
 
 
 def expected_plots(run):
-    """Result, curve, money and diagnostics for each type; an episode for each policy."""
-    return len(run.agent_types) * 4 + run.episodes.select("policy", "replaced").n_unique()
+    """Result, curve, money, diagnostics and attacks for each type; episodes and books by policy.
+
+    One picture more is that of NashConv.
+    """
+    episodes = run.episodes.select("policy", "replaced").n_unique()
+    return len(run.agent_types) * 5 + 1 + episodes + run.book["policy"].n_unique()
 
 
 def test_report__has_every_part_and_plotly_once(whole):
     text = whole[1]
-    for part in ("results", "episodes", "learning", "counters", "facts"):
+    studies = ("exploitability", "robustness", "transfer")
+    for part in ("results", "episodes", *studies, "learning", "counters", "facts"):
         assert f"<section id={part}>" in text
     assert text.count("plotly.js v") == 1
     assert "https://cdn" not in text.split("</style>")[1].split("<body>")[1]
@@ -128,3 +135,14 @@ def test_cli__nothing_to_show_is_one_line_and_exit_code_2(tmp_path, case):
     assert case in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (folder / "report.html").exists()
+
+
+def test_report__a_study_of_another_version_becomes_a_notice(run_folder):
+    write_studies(run_folder)
+    (run_folder / "robustness.json").write_text('{"schema": 99, "rows": []}')
+    (run_folder / "transfer.json").write_text("{")
+    text = render(load_run(run_folder))
+    assert "robustness.json has layout version 99; this report reads version 1" in text
+    assert "transfer.json cannot be read" in text
+    assert "<section id=robustness>" not in text
+    assert "<section id=exploitability>" in text

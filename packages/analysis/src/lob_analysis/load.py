@@ -8,6 +8,8 @@ Layout, all plain text or Parquet:
 - `evaluation.parquet`: a row per policy set, agent type, agent and episode.
 - `evaluation.json`: a summary of it.
 - `episodes.parquet`: a row per step, policy set and agent of one recorded episode.
+- `book.parquet`: the book of those episodes, a row per step, side and level.
+- `exploitability.json`, `robustness.json`, `transfer.json`: studies that play the policies again.
 
 A root folder holds many runs and the file `latest`, which names the newest.
 """
@@ -31,6 +33,9 @@ SCHEMA: Final = 1
 ROOT: Final = "runs"
 EVALUATION_KEYS: Final = ("policy", "agent_type", "agent", "episode", "seed", "split")
 EPISODE_KEYS: Final = ("policy", "step", "agent_type", "agent", "mid")
+BOOK_KEYS: Final = ("policy", "step", "side", "level", "price", "size")
+STUDIES: Final = ("exploitability", "robustness", "transfer")
+"""Studies of a run, by the name of their file."""
 _RUN_FILES: Final = (
     "meta.json",
     "config.yaml",
@@ -66,6 +71,8 @@ class Run:
         summary: `evaluation.json`; empty if missing.
         episodes: rows of `episodes.parquet`; None if there are none. `replaced` names the agent
             type that the policy plays while the others play as learned; empty if it is all.
+        book: rows of `book.parquet`; None if there are none.
+        studies: by name, what `exploitability.json` and the like hold.
         notices: what a reader must know: parts that are missing, damaged or unfinished.
     """
 
@@ -76,6 +83,8 @@ class Run:
     evaluation: pl.DataFrame | None = None
     summary: dict[str, Any] = field(default_factory=dict)
     episodes: pl.DataFrame | None = None
+    book: pl.DataFrame | None = None
+    studies: dict[str, dict[str, Any]] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
 
     @property
@@ -171,8 +180,26 @@ def load_run(path: Path | str) -> Run:
         evaluation=_read_table(path / "evaluation.parquet", EVALUATION_KEYS, notices),
         summary=_read_mapping(path / "evaluation.json", notices),
         episodes=_with_replaced(_read_table(path / "episodes.parquet", EPISODE_KEYS, notices)),
+        book=_read_table(path / "book.parquet", BOOK_KEYS, notices),
+        studies=_read_studies(path, notices),
         notices=tuple(notices),
     )
+
+
+def _read_studies(path: Path, notices: list[str]) -> dict[str, dict[str, Any]]:
+    """The studies that have been made; one of another layout version is left out."""
+    found = {}
+    for name in STUDIES:
+        file = path / f"{name}.json"
+        study = _read_mapping(file, notices) if file.is_file() else {}
+        if study and study.get("schema") != SCHEMA:
+            notices.append(
+                f"{file.name} has layout version {study.get('schema')}; this report reads "
+                f"version {SCHEMA}. Make it again with this version."
+            )
+        elif study:
+            found[name] = study
+    return found
 
 
 def _status_notices(meta: dict[str, Any]) -> list[str]:

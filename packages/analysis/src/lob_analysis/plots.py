@@ -288,7 +288,6 @@ def episode(rows: pl.DataFrame, policy: str, replaced: str = "") -> Picture:
         policy: its name.
         replaced: agent type that it plays; empty if all play as learned.
     """
-    agents = rows.select("agent_type", "agent").unique(maintain_order=True).rows()
     figure = make_subplots(
         rows=2, cols=1, shared_xaxes=True, row_heights=[0.68, 0.32], vertical_spacing=0.05
     )
@@ -304,16 +303,8 @@ def episode(rows: pl.DataFrame, policy: str, replaced: str = "") -> Picture:
             x=market["step"], y=market["best_bid"], name="best bid to ask", fill="tonexty",
             fillcolor="rgba(138,143,152,0.25)", **band,
         )  # fmt: skip
-    figure.add_scatter(
-        x=market["step"], y=market["mid"], name="mid", mode="lines",
-        line={"color": INK, "width": 1.6, "shape": "hv"},
-    )  # fmt: skip
-    for number, (agent_type, agent) in enumerate(agents):
-        path = rows.filter((pl.col("agent_type") == agent_type) & (pl.col("agent") == agent)).sort(
-            "step"
-        )
-        name = people_name(agent_type) + (f" {agent}" if _is_many(agents, agent_type) else "")
-        _add_agent(figure, path, name, PALETTE[number % len(PALETTE)])
+    add_mid(figure, rows)
+    add_agents(figure, rows)
     figure.update_yaxes(title_text="price (ticks)", row=1, col=1)
     figure.update_yaxes(title_text="inventory (shares)", row=2, col=1)
     figure.update_xaxes(title_text="step", row=2, col=1)
@@ -324,12 +315,37 @@ def episode(rows: pl.DataFrame, policy: str, replaced: str = "") -> Picture:
         "buys as triangles up and sells as triangles down. Below: what it holds. Drag to zoom, "
         "double-click to reset, click a name to hide it."
     )
-    title = "One episode, all agents as learned"
-    if replaced:
-        title = f"{capitalized(policy)} in place of the learned {people_name(replaced)}"
-    elif policy != LEARNED:
-        title = f"One episode, all agents as {people_name(policy)}"
+    title = policy_title(policy, replaced)
     return Picture(title, caption, figure, f"episode-{policy}-{replaced}")
+
+
+def policy_title(policy: str, replaced: str) -> str:
+    """Who plays in a recorded episode."""
+    if replaced:
+        return f"{capitalized(policy)} in place of the learned {people_name(replaced)}"
+    if policy != LEARNED:
+        return f"One episode, all agents as {people_name(policy)}"
+    return "One episode, all agents as learned"
+
+
+def add_mid(figure: go.Figure, rows: pl.DataFrame) -> None:
+    """The mid over steps, in the upper panel."""
+    market = rows.unique("step", maintain_order=True).sort("step")
+    figure.add_scatter(
+        x=market["step"], y=market["mid"], name="mid", mode="lines",
+        line={"color": INK, "width": 1.6, "shape": "hv"},
+    )  # fmt: skip
+
+
+def add_agents(figure: go.Figure, rows: pl.DataFrame) -> None:
+    """Quotes and fills of every agent in the upper panel, inventories in the lower one."""
+    agents = rows.select("agent_type", "agent").unique(maintain_order=True).rows()
+    for number, (agent_type, agent) in enumerate(agents):
+        path = rows.filter((pl.col("agent_type") == agent_type) & (pl.col("agent") == agent)).sort(
+            "step"
+        )
+        name = people_name(agent_type) + (f" {agent}" if _is_many(agents, agent_type) else "")
+        _add_agent(figure, path, name, PALETTE[number % len(PALETTE)])
 
 
 def _is_many(agents: Sequence[tuple[str, int]], agent_type: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Final
 
 import plotly.offline
 
-from lob_analysis import sections
+from lob_analysis import sections, study_sections
 from lob_analysis.load import Run, load_run
 from lob_analysis.markup import escape
 from lob_analysis.results import PolicyResult
@@ -90,6 +90,9 @@ def render(run: Run, results: dict[str, list[PolicyResult]] | None = None) -> st
     body = (
         sections.result_section(run, found)
         + sections.episode_section(run)
+        + study_sections.exploitability_section(run)
+        + study_sections.robustness_section(run)
+        + study_sections.transfer_section(run)
         + sections.learning_section(run, found)
         + sections.counter_section(run)
         + sections.facts_section(run)

@@ -23,6 +23,7 @@ from lob_analysis.results import (
     risk_table,
     with_derived,
 )
+from lob_analysis.viewer import book_view
 
 DIAGNOSTICS: Final = (
     "entropy",
@@ -147,10 +148,28 @@ def episode_section(run: Run) -> str:
         picture(plots.episode(episodes.filter(policy=policy, replaced=replaced), policy, replaced))
         for policy, replaced in sorted(labels, key=lambda label: label[0] != LEARNED)
     ]
-    parts = [shown[0], *(picture(item) for item in money_pictures(run, episodes))]
+    books = _book_views(run, episodes, sorted(labels, key=lambda label: label[0] != LEARNED))
+    parts = [shown[0], *books[:1], *(picture(item) for item in money_pictures(run, episodes))]
     if shown[1:]:
         parts.append(folded("The same episode under the other policies", "".join(shown[1:])))
+    if books[1:]:
+        parts.append(folded("The book under the other policies", "".join(books[1:])))
     return section("An episode", "".join(parts), "episodes")
+
+
+def _book_views(run: Run, episodes: pl.DataFrame, labels: Sequence[tuple[str, str]]) -> list[str]:
+    """The book of each recorded episode that there is one of."""
+    if run.book is None:
+        return []
+    views = []
+    for policy, replaced in labels:
+        for name in (f"{policy}:{replaced}", policy):
+            book = run.book.filter(pl.col("policy") == name)
+            if not book.is_empty():
+                rows = episodes.filter(policy=policy, replaced=replaced)
+                views.append(picture(book_view(book, rows, policy, replaced)))
+                break
+    return views
 
 
 def money_pictures(run: Run, episodes: pl.DataFrame) -> list[Picture]:

@@ -80,10 +80,77 @@ def write_run(
     evaluation = _evaluation(random, num_episodes)
     evaluation.write_parquet(folder / "evaluation.parquet")
     (folder / "evaluation.json").write_text(json.dumps(_summary(evaluation, num_episodes)))
-    _episodes(seed, num_steps).write_parquet(folder / "episodes.parquet")
+    episodes = _episodes(seed, num_steps)
+    episodes.write_parquet(folder / "episodes.parquet")
+    _book(episodes, seed).write_parquet(folder / "book.parquet")
     if folder.parent.name == "runs":
         (folder.parent / "latest").write_text(folder.name + "\n")
     return folder
+
+
+def write_studies(folder: Path) -> None:
+    """Adds made-up studies to a run folder: deviations, attacks and transfer."""
+
+    def estimate(value: float) -> dict[str, Any]:
+        low, high = value - 2.0, value + 2.0
+        return {"value": value, "low": low, "high": high, "num_samples": 64, "level": 0.95}
+
+    def deviating(gain: float) -> dict[str, Any]:
+        tried = [{"name": "best response", "gain": gain}, {"name": "do_nothing", "gain": -5.0}]
+        return {"gain": estimate(gain), "deviations": tried}
+
+    profiles = {
+        name: {
+            "nash_conv": estimate(2 * gain),
+            "roles": {agent_type: deviating(gain) for agent_type in POLICIES},
+        }
+        for name, gain in (("learned", 3.0), ("untrained", 40.0))
+    }
+    rows = [
+        {
+            "policy": policy,
+            "scenario": scenario,
+            "agent_type": agent_type,
+            "clean": 14.0,
+            "damage": estimate(damage),
+            "worst_clean": -60.0,
+            "worst_attacked": -60.0 - damage,
+            "inventory_ratio": 1.2,
+            "spread_change": estimate(0.1),
+            "depth_change": -0.05,
+            "recovery_steps": 4.5,
+            "attacker_pnl": None if scenario == "fees" else -8.0,
+            "attacker_cost": None if scenario == "fees" else 11.0,
+            "damage_per_cost": None if scenario == "fees" else damage / 11.0,
+        }
+        for agent_type in POLICIES
+        for policy in ("as learned", "trained on spoofing")
+        for scenario, damage in (("spoofing", 6.0), ("fees", 9.0))
+    ]
+    result = {
+        "agent_type": "market_maker",
+        "baseline": "avellaneda_stoikov",
+        **{name: estimate(12.0) for name in ("home", "away", "home_edge", "away_edge", "drop")},
+    }
+    market = {
+        "overrides": ["data.kind=lobster"],
+        "data": {"kind": "lobster"},
+        "num_episodes": 64,
+        "seed": 0,
+        "results": [result],
+    }
+    studies: dict[str, dict[str, Any]] = {
+        "exploitability": {
+            "measure": "episode_return",
+            "num_updates": 30,
+            "num_episodes": 64,
+            "profiles": profiles,
+        },
+        "robustness": {"num_episodes": 64, "left_out": {}, "rows": rows},
+        "transfer": {"markets": [market]},
+    }
+    for name, study in studies.items():
+        (folder / f"{name}.json").write_text(json.dumps({"schema": SCHEMA, **study}))
 
 
 def _metrics(random: np.random.Generator, update: int, num_updates: int) -> dict[str, Any]:
@@ -192,6 +259,31 @@ def _episodes(seed: int, num_steps: int) -> pl.DataFrame:
         acts = not (policy.startswith("do_nothing") and replaced == "execution")
         sold = 10 * (np.arange(num_steps) % (1 if policy == "twap" else 2) == 0) * acts
         frames.append(_agent(market, "execution", mid, half, 0 * sold, sold, acts))
+    return pl.concat(frames)
+
+
+def _book(episodes: pl.DataFrame, seed: int, num_levels: int = 8) -> pl.DataFrame:
+    """Some depth behind the best quotes of the learned policies' episode."""
+    random = np.random.default_rng(seed)
+    market = episodes.filter(pl.col("policy") == "learned").unique("step").sort("step")
+    frames = []
+    for side, quote in ((1, "best_bid"), (-1, "best_ask")):
+        best = np.round(market[quote].to_numpy()).astype(np.int64)
+        level = np.arange(1, num_levels + 1)
+        price = best[:, None] - side * (level - 1)
+        frames.append(
+            pl.DataFrame(
+                {
+                    "policy": ["learned"] * price.size,
+                    "step": np.repeat(market["step"].to_numpy(), num_levels),
+                    "time": np.repeat(market["time"].to_numpy(), num_levels),
+                    "side": np.full(price.size, side, np.int8),
+                    "level": np.tile(level, len(best)),
+                    "price": price.ravel(),
+                    "size": random.geometric(0.01, price.size),
+                }
+            )
+        )
     return pl.concat(frames)
 
 
