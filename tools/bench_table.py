@@ -31,18 +31,21 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def print_table(title: str, rows: list[dict[str, str]]) -> None:
-    """Prints the rows grouped so that benchmarks recording the same things share a header."""
+    """Prints one table for each kind of benchmark: those that say `what` they time, and others.
+
+    Columns are those that any row has; a row leaves blank what it does not record.
+    """
     print(f"\n{title}")
-    headers: dict[tuple[str, ...], list[dict[str, str]]] = {}
-    for row in rows:
-        headers.setdefault(tuple(row), []).append(row)
-    for columns, group in headers.items():
-        widths = [max(len(c), *(len(row[c]) for row in group)) for c in columns]
-        print()
-        print("  ".join(c.ljust(w) for c, w in zip(columns, widths, strict=True)))
+    for group in ([r for r in rows if "what" in r], [r for r in rows if "what" not in r]):
+        columns = list(dict.fromkeys(column for row in group for column in row))
+        if group and "what" in group[0]:  # says more than the name of the test
+            columns = ["what", *(c for c in columns if c not in ("what", "benchmark", "device"))]
+        widths = {c: max(len(c), *(len(row.get(c, "")) for row in group)) for c in columns}
+        if columns:
+            print()
+            print("  ".join(c.ljust(widths[c]) for c in columns).rstrip())
         for row in group:
-            cells = [row[c].ljust(w) for c, w in zip(columns, widths, strict=True)]
-            print("  ".join(cells).rstrip())
+            print("  ".join(row.get(c, "").ljust(widths[c]) for c in columns).rstrip())
 
 
 def main(paths: list[str]) -> None:
