@@ -69,13 +69,13 @@ def _play_block(
 ) -> tuple[BookState, Trades, Journal]:
     """Plays a block of messages; the counters stay as they are."""
     length = requests.key.shape[0]
-    labels, *state = open_block(book, requests)
+    labels, pool, bids, asks = open_block(book, requests)
     new_slots = 2 * config.num_slots + jnp.arange(length, dtype=jnp.int32)
 
     def play(state: State, item: tuple[Request, Array]) -> tuple[State, Journal]:
         return step(labels, state, *item, config)
 
-    last, journal = jax.lax.scan(play, State(*state), (requests, new_slots))
+    last, journal = jax.lax.scan(play, State(pool, bids, asks), (requests, new_slots))
     by_rank = slots_by_rank(labels, last.pool, config.num_slots + length)
     queues = (last.bids, last.asks)
     book = close_block(labels, last.pool, queues, by_rank, book.counters, config.num_slots)

@@ -111,9 +111,10 @@ def trades_of(
     if config.self_match != SelfMatch.OFF:
         return _close_gaps(trades, is_used)
     blank = blank_trades(row.shape[0])
-    return jax.tree.map(
+    used: Trades = jax.tree.map(
         lambda rows, free: jnp.where(is_used, rows, free) if rows.ndim else rows, trades, blank
     )
+    return used
 
 
 def _message_of(row: Array, end_row: Array) -> tuple[Array, Array]:

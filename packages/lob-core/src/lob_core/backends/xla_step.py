@@ -172,8 +172,9 @@ def step(
         left=jnp.where(may_rest, request.size - spent, 0),
     )
 
+    change = decide(request, place, out, own, opposite, taken, config)
     # Without the barrier, XLA computes these scalars again for every slot.
-    change = jax.lax.optimization_barrier(decide(request, place, out, own, opposite, taken, config))
+    change = jax.lax.optimization_barrier(change)  # type: ignore[no-untyped-call]
     pool = update(labels, pool, slots, request, out, change, new_slot)
     best = jnp.where(change.is_gone, out.next_best, own.best)
     own = Queue(
