@@ -1,4 +1,4 @@
-"""Environment steps a second: one maker and one execution agent, uniform random actions.
+"""Environment steps a second, uniform random actions.
 
 Auto-reset is on, observations and rewards of every step are kept, and the whole rollout is one
 compiled call. Episodes have 64 steps; the rollout of 32 steps therefore sees an auto-reset every
@@ -9,56 +9,25 @@ import time
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
-from lob_core.flow import ZeroIntelligence, simulate
-from lob_core.packing import pack_messages, pad_with_noops
-from lob_core.replay import ReplayWindows
-from marl_envs import EnvConfig, MarketEnv
+from marl_envs import AgentSpec, EnvConfig, MarketEnv
 from marl_envs.testing import sample_actions
 
-NUM_SLOTS, NUM_STEPS, ROLLOUT, NUM_WINDOWS = 100, 64, 32, 16
+NUM_SLOTS, NUM_STEPS, ROLLOUT = 100, 64, 32
 
 
-def recorded_windows(config, messages_per_step):
-    """Windows of zero-intelligence flow, packed as a prepared store would pack them."""
-    model = ZeroIntelligence()
-    params = model.default_params()
-    total = messages_per_step * NUM_STEPS
-
-    @jax.jit
-    def record(key):
-        key_open, key_flow = jax.random.split(key)
-        book, state = model.opening(key_open, params, config.book)
-        return book, state, simulate(model, key_flow, book, state, params, total, config.book)[2]
-
-    books, states, messages = jax.vmap(record)(jax.random.split(jax.random.key(0), NUM_WINDOWS))
-    names = ["event_type", "side", "price", "size", "order_id", "time_in_force"]
-    columns = {
-        n: np.asarray(getattr(messages, n)).reshape(-1) for n in (*names, "time_s", "time_ns")
-    }
-    first = total * np.arange(NUM_WINDOWS)[:, None]
-    starts = first + messages_per_step * np.arange(NUM_STEPS + 1)
-    return ReplayWindows(
-        packed=jnp.asarray(pad_with_noops(pack_messages(**columns), messages_per_step)),
-        step_start=jnp.asarray(starts, jnp.int32),
-        opening=books,
-        time_s=states.time_s,
-        time_ns=states.time_ns,
-        max_messages_per_step=messages_per_step,
+def config_of(num_agents, messages_per_step):
+    agents = (AgentSpec("market_maker", num_agents), AgentSpec("execution", num_agents))
+    return EnvConfig(
+        agents=agents,
+        num_steps=NUM_STEPS,
+        messages_per_step=messages_per_step,
+        num_slots=NUM_SLOTS,
     )
 
 
-@pytest.mark.parametrize("num_envs", [64, 256, 1024])
-@pytest.mark.parametrize("messages_per_step", [1, 100])
-@pytest.mark.parametrize("source", ["replay", "flow"])
-def test_benchmark_step(benchmark, source, messages_per_step, num_envs):
-    config = EnvConfig(
-        num_steps=NUM_STEPS, messages_per_step=messages_per_step, num_slots=NUM_SLOTS
-    )
-    env = MarketEnv(config)
-    background = recorded_windows(config, messages_per_step) if source == "replay" else None
-    params = env.make_params(background, num_openings=64)
+def measure(benchmark, env, params, num_envs, **labels):
+    """Benchmarks a rollout, notes its rates and checks what came out."""
 
     def rollout(state, key):
         def step(state, key):
@@ -86,18 +55,18 @@ def test_benchmark_step(benchmark, source, messages_per_step, num_envs):
     run()
     final, (obs, reward, done, volume) = benchmark(run)
     steps = num_envs * ROLLOUT
+    num_messages = params.background.num_messages
     benchmark.extra_info.update(
         env_steps_per_second=round(steps / benchmark.stats["median"]),
-        messages_per_second=round(steps * messages_per_step / benchmark.stats["median"]),
-        source=source,
+        messages_per_second=round(steps * num_messages / benchmark.stats["median"]),
         num_envs=num_envs,
-        messages_per_step=messages_per_step,
-        num_slots=NUM_SLOTS,
-        agents="1 market maker + 1 execution",
+        num_slots=env.config.num_slots,
+        agents=" + ".join(f"{t.num_agents} {t.kind}" for t in env.types),
         bytes_per_env=sum(leaf.nbytes for leaf in jax.tree.leaves(state)) // num_envs,
         compile_seconds=round(compile_seconds, 1),
         device=jax.devices()[0].device_kind,
         jax=jax.__version__,
+        **labels,
     )
     assert bool(done[-1].all())
     assert not bool(done[:-1].any())
@@ -107,3 +76,34 @@ def test_benchmark_step(benchmark, source, messages_per_step, num_envs):
         assert float(jnp.abs(reward[name]).sum()) > 0
     cash = sum(a.account.cash.sum(axis=-1) for a in final.agents.values()) + final.rest.cash
     assert not bool(cash.any())
+
+
+@pytest.mark.parametrize("num_envs", [64, 1024, 4096])
+@pytest.mark.parametrize("messages_per_step", [1, 100])
+@pytest.mark.parametrize("num_agents", [1, 5, 10])
+def test_benchmark_replay(benchmark, replay, num_agents, messages_per_step, num_envs):
+    windows, config, source = replay(config_of(num_agents, messages_per_step), messages_per_step)
+    env = MarketEnv(config)
+    measure(
+        benchmark,
+        env,
+        env.make_params(windows),
+        num_envs,
+        source=source,
+        messages_per_step=messages_per_step,
+    )
+
+
+@pytest.mark.parametrize("num_envs", [64, 1024])
+@pytest.mark.parametrize("messages_per_step", [1, 100])
+def test_benchmark_flow(benchmark, messages_per_step, num_envs):
+    env = MarketEnv(config_of(1, messages_per_step))
+    params = env.make_params(num_openings=64)
+    measure(
+        benchmark,
+        env,
+        params,
+        num_envs,
+        source="zero intelligence, drawn live",
+        messages_per_step=messages_per_step,
+    )

@@ -203,7 +203,7 @@ class MarketEnv(MultiAgentEnv[EnvParams, EnvState]):
             counters=MarketCounters(zero, zero, zero),
             feed=feed.open_feed(market, book, self.config.feed_depth) if self.is_delayed else (),
         )
-        return self._observe(state), state
+        return self.observe(state), state
 
     def _num_pending(self, t: AgentType) -> int:
         """Messages of an agent that can be on their way at once."""
@@ -280,7 +280,7 @@ class MarketEnv(MultiAgentEnv[EnvParams, EnvState]):
             "episode": {"done": is_last, **info_episode},
             "counters": results.counters_info(state),
         }
-        return self._observe(state), state, reward, terminated, truncated, info
+        return self.observe(state), state, reward, terminated, truncated, info
 
     def _play(
         self, key: Array, state: EnvState, requests: list[Requests], params: EnvParams
@@ -319,7 +319,8 @@ class MarketEnv(MultiAgentEnv[EnvParams, EnvState]):
         value = law.advance(key_value, before.fundamental, params.fundamental, seconds)
         return market.replace(fundamental=value)
 
-    def _observe(self, state: EnvState) -> ByType:
+    def observe(self, state: EnvState) -> ByType:
+        """What all agents see, by type, leaves led by `[A]`."""
         obs = {}
         for t in self.types:
             if t.observation is None:
