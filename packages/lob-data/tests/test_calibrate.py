@@ -98,18 +98,30 @@ def test_calibration__survives_json_and_drives_synthesis(tmp_path, fitted, monke
     assert json.loads(capsys.readouterr().out)["rows"] > 100
 
 
-def test_cli__calibrate_prints_and_saves(tmp_path, store, monkeypatch, capsys):
+@pytest.mark.parametrize("model", ["zero_intelligence", "queue_reactive"])
+def test_cli__calibrate_prints_and_saves(tmp_path, store, monkeypatch, capsys, model):
     path = tmp_path / "fit.json"
+    chosen = ["--model", model, "--levels", 4, "--split", "all", "--save", path]
     for extra in ((), ("--json",)):
-        arguments = ["calibrate", store.path, "--levels", 4, "--split", "all", "--save", path]
-        monkeypatch.setattr("sys.argv", ["lob-data", *map(str, arguments), *extra])
+        arguments = ["calibrate", store.path, *chosen, *extra]
+        monkeypatch.setattr("sys.argv", ["lob-data", *map(str, arguments)])
         with pytest.raises(SystemExit) as stop:
             cli.main()
         assert not stop.value.code
-    out = capsys.readouterr().out
-    assert "market_rate" in out
-    assert "residual_ks" in out
-    assert load_calibration(path).model.num_levels == 4
+    shown, brace, content = capsys.readouterr().out.partition("{")
+    assert "market_rate" in shown
+    assert "residual_ks" in shown
+    assert brace + content == path.read_text()
+    loaded = load_calibration(path)
+    assert (loaded.name, loaded.model.num_levels) == (model, 4)
+
+
+def test_cli__calibrate_knows_its_models(store, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["lob-data", "calibrate", str(store.path), "--model", "ising"])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 2
+    assert "'ising'" in capsys.readouterr().err
 
 
 def test_calibrate__options_out_of_range_are_refused(tmp_path, store):

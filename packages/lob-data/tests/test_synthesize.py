@@ -44,11 +44,25 @@ def test_synthesize__rows_follow_the_rules_of_the_format(report):
 
 
 def test_synthesize__the_same_seed_gives_the_same_files(tmp_path, report):
-    again = synthesize(tmp_path, num_messages=1500, seed=1, num_levels=4)
+    done: list[tuple[str, int, int]] = []
+    again = synthesize(
+        tmp_path, num_messages=1500, seed=1, num_levels=4, progress=lambda *step: done.append(step)
+    )
+    assert done == [("messages", 1024, 1500), ("messages", 1500, 1500)]
     other = synthesize(tmp_path / "other", num_messages=1500, seed=2, num_levels=4)
     text = again.pair.messages.path.read_bytes()
     assert text == report.pair.messages.path.read_bytes()
     assert text != other.pair.messages.path.read_bytes()
+
+
+def test_synthesize__a_book_that_outgrows_its_slots_is_drawn_again_with_more(tmp_path, monkeypatch):
+    monkeypatch.setattr("lob_data.synthesize._NUM_SLOTS", (4, 128))
+    report = synthesize(tmp_path / "grown", num_messages=1024, num_levels=4)
+    assert report.rows > 300
+    monkeypatch.setattr("lob_data.synthesize._NUM_SLOTS", (4,))
+    with pytest.raises(OptionError, match="outgrows 4 orders a side"):
+        synthesize(tmp_path / "small", num_messages=1024, num_levels=4)
+    assert not (tmp_path / "small").exists()
 
 
 def test_synthesize__takes_parameters_name_and_end_of_session(tmp_path):

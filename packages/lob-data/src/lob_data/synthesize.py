@@ -7,20 +7,20 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import jax
-import numba
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 from lob_core.flow import ZeroIntelligence, simulate
-from lob_core.types import NO_PRICE, BookConfig, BookState, EventType, Message
+from lob_core.types import NO_PRICE, BookConfig, BookState, Message
 
-from lob_data.book_kernel import ASK, BID, Book, add_order, make_book, reduce_order
+from lob_data.book_kernel import ASK, BID, Book, add_order, make_book
 from lob_data.errors import FormatError, OptionError
 from lob_data.lobster import Pair
 from lob_data.progress import Progress
+from lob_data.recording import Flow, Rows, make_rows
 from lob_data.schema import CENT, DUMMY_PRICE, NS_PER_SECOND, book_columns
 from lob_data.sources import FileName, Source
 
@@ -28,30 +28,6 @@ _CHUNK: Final = 1024
 _NUM_SLOTS: Final = (128, 512, 2048)
 """Orders a side that the model's book can hold: the least that is enough is used."""
 _DAY_MS: Final = 86_400_000
-
-
-class _Flow(NamedTuple):
-    """Messages of a model; leaves `[M]`."""
-
-    event_type: npt.NDArray[np.int32]
-    side: npt.NDArray[np.int32]
-    price: npt.NDArray[np.int32]
-    size: npt.NDArray[np.int32]
-    order_id: npt.NDArray[np.int32]
-    ts_ns: npt.NDArray[np.int64]
-
-
-class _Rows(NamedTuple):
-    """Rows of a LOBSTER pair; `[C]` columns, books `[2, C, L]`."""
-
-    ts_ns: npt.NDArray[np.int64]
-    event_type: npt.NDArray[np.int8]
-    order_id: npt.NDArray[np.int32]
-    size: npt.NDArray[np.int32]
-    price: npt.NDArray[np.int32]
-    side: npt.NDArray[np.int8]
-    book_price: npt.NDArray[np.int32]
-    book_size: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -121,7 +97,7 @@ def synthesize(
     opening, flow, start_ms = _simulate(model, params, num_messages, seed, progress)
     if not start_ms < end_ms <= _DAY_MS:
         raise OptionError(f"end_ms is {end_ms}; it must be {start_ms + 1} to {_DAY_MS}")
-    rows = _make_rows(opening, flow, num_levels)
+    rows = make_rows(opening, flow, num_levels)
     num_kept = int(np.searchsorted(rows.ts_ns, end_ms * 1_000_000))
     if num_kept == 0:
         raise FormatError("the model made no row before the end of the session", path=out_dir)
@@ -132,7 +108,7 @@ def synthesize(
 
 def _simulate(
     model: Any, params: Any, num_messages: int, seed: int, progress: Progress | None
-) -> tuple[Book, _Flow, int]:
+) -> tuple[Book, Flow, int]:
     """Runs the model; returns its opening book, its messages and its start in milliseconds."""
     for num_slots in _NUM_SLOTS:
         config = BookConfig(num_slots=num_slots, max_trades=0)
@@ -149,7 +125,7 @@ def _simulate_with(
     num_messages: int,
     seed: int,
     progress: Progress | None,
-) -> tuple[Book, _Flow, int] | None:
+) -> tuple[Book, Flow, int] | None:
     """As `_simulate`; None if an order was dropped because the book was full."""
     chunk = -(-_CHUNK // model.refresh_every) * model.refresh_every
     key_opening, key = jax.random.split(jax.random.key(seed))
@@ -166,10 +142,10 @@ def _simulate_with(
             progress("messages", min(len(chunks) * chunk, num_messages), num_messages)
     columns = {
         name: np.concatenate([getattr(part, name) for part in chunks])[:num_messages]
-        for name in (*_Flow._fields[:-1], "time_s", "time_ns")
+        for name in (*Flow._fields[:-1], "time_s", "time_ns")
     }
     ts_ns = columns.pop("time_s").astype(np.int64) * NS_PER_SECOND + columns.pop("time_ns")
-    flow = _Flow(**columns, ts_ns=ts_ns)
+    flow = Flow(**columns, ts_ns=ts_ns)
     return _unlimited(opening, int(state.next_order_id)), flow, start_ms
 
 
@@ -204,117 +180,13 @@ def _unlimited(state: BookState, num_orders: int) -> Book:
     return book
 
 
-def _make_rows(book: Book, flow: _Flow, num_levels: int) -> _Rows:
-    """LOBSTER rows of a message stream: every event that changes the levels in view."""
-    num_orders = int((book.order_size > 0).sum()) + len(flow.ts_ns)
-    capacity = len(flow.ts_ns) + num_orders  # each order rests once and is used up once
-    rows = _Rows(
-        ts_ns=np.zeros(capacity, np.int64),
-        event_type=np.zeros(capacity, np.int8),
-        order_id=np.zeros(capacity, np.int32),
-        size=np.zeros(capacity, np.int32),
-        price=np.zeros(capacity, np.int32),
-        side=np.zeros(capacity, np.int8),
-        book_price=np.zeros((2, capacity, num_levels), np.int32),
-        book_size=np.zeros((2, capacity, num_levels), np.int64),
-    )
-    shown = np.zeros((2, 2, num_levels), np.int64)
-    _show(book, shown)
-    count = _fill_rows(book, flow, rows, shown)
-    cut = {name: getattr(rows, name)[:count] for name in _Rows._fields[:-2]}
-    return _Rows(**cut, book_price=rows.book_price[:, :count], book_size=rows.book_size[:, :count])
-
-
-@numba.njit(cache=True)
-def _show(book: Book, shown: npt.NDArray[np.int64]) -> bool:
-    """Writes prices and sizes in view to `shown` `[2, 2, L]`; returns whether they changed."""
-    has_changed = False
-    for side in range(2):
-        for level in range(shown.shape[2]):
-            price, size = 0, 0
-            if level < book.counts[side]:
-                slot = book.ladder[side, book.counts[side] - 1 - level]
-                price, size = abs(book.level_key[slot]), book.level_total[slot]
-            if shown[side, 0, level] != price or shown[side, 1, level] != size:
-                has_changed = True
-                shown[side, 0, level] = price
-                shown[side, 1, level] = size
-    return has_changed
-
-
-@numba.njit(cache=True)
-def _add_row(
-    book: Book,
-    rows: _Rows,
-    shown: npt.NDArray[np.int64],
-    at: int,
-    ts_ns: int,
-    event_type: int,
-    order_id: int,
-    size: int,
-    key: int,
-    side: int,
-) -> int:
-    """Writes an event that has happened, if it shows; returns the number of rows."""
-    if not _show(book, shown):
-        return at
-    rows.ts_ns[at] = ts_ns
-    rows.event_type[at] = event_type
-    rows.order_id[at] = order_id
-    rows.size[at] = size
-    rows.price[at] = abs(key)
-    rows.side[at] = 1 if side == BID else -1
-    rows.book_price[:, at] = shown[:, 0]
-    rows.book_size[:, at] = shown[:, 1]
-    return at + 1
-
-
-@numba.njit(cache=True)
-def _fill_rows(book: Book, flow: _Flow, rows: _Rows, shown: npt.NDArray[np.int64]) -> int:
-    """Plays the flow and writes its rows; returns how many there are."""
-    at = 0
-    for i in range(len(flow.ts_ns)):
-        kind, ts_ns, order_id = flow.event_type[i], flow.ts_ns[i], flow.order_id[i]
-        side = BID if flow.side[i] > 0 else ASK
-        sign = 1 if side == BID else -1
-        if kind == EventType.DELETE or kind == EventType.CANCEL:
-            if book.order_size[order_id] == 0:
-                continue
-            held = book.order_size[order_id]
-            key = book.level_key[book.order_level[order_id]]
-            taken = held if kind == EventType.DELETE else min(held, flow.size[i])
-            reduce_order(book, side, order_id, taken)
-            event = EventType.DELETE if taken == held else EventType.CANCEL
-            at = _add_row(book, rows, shown, at, ts_ns, event, order_id, taken, key, side)
-        elif kind == EventType.SUBMIT or kind == EventType.MARKET:
-            left = flow.size[i]
-            other = 1 - side
-            while left > 0 and book.counts[other] > 0:
-                level = book.ladder[other, book.counts[other] - 1]
-                key = book.level_key[level]
-                if kind == EventType.SUBMIT and key < -sign * flow.price[i]:
-                    break
-                maker = book.level_front[level]
-                taken = min(left, book.order_size[maker])
-                reduce_order(book, other, maker, taken)
-                left -= taken
-                event = EventType.EXECUTE_VISIBLE
-                at = _add_row(book, rows, shown, at, ts_ns, event, maker, taken, key, other)
-            if left > 0 and kind == EventType.SUBMIT:
-                key = sign * flow.price[i]
-                add_order(book, side, key, left, order_id)
-                event = EventType.SUBMIT
-                at = _add_row(book, rows, shown, at, ts_ns, event, order_id, left, key, side)
-    return at
-
-
-def _write_pair(out_dir: Path, name: FileName, rows: _Rows, count: int, *, compress: bool) -> Pair:
+def _write_pair(out_dir: Path, name: FileName, rows: Rows, count: int, *, compress: bool) -> Pair:
     """Writes both files aside and renames them, so that neither is ever there in part."""
     out_dir.mkdir(parents=True, exist_ok=True)
     whole = pl.col("ts_ns") // NS_PER_SECOND
     fraction = (pl.col("ts_ns") % NS_PER_SECOND).cast(pl.String).str.zfill(9)
     time = pl.concat_str(whole.cast(pl.String), pl.lit("."), fraction)
-    messages = pl.DataFrame({n: getattr(rows, n)[:count] for n in _Rows._fields[:-2]}).select(
+    messages = pl.DataFrame({n: getattr(rows, n)[:count] for n in Rows._fields[:-2]}).select(
         time.str.strip_chars_end("0").str.strip_chars_end("."),
         "event_type",
         "order_id",
