@@ -120,18 +120,15 @@ def test_simple_spread__dqn_beats_the_published_score():
         learning_rate=1e-3,
         final_learning_rate=0.0,
         discount=0.9,
-        batch_size=256,
-        buffer_size=100_000,
         learning_starts=10_000,
         num_gradient_steps=26,
-        target_rate=0.01,
         epsilon_fraction=0.2,
         epsilon_end=0.02,
         n_step=3,
     )
-    config = TypeConfig(dqn, NetworkConfig(hidden=(128, 128), activation="relu"))
+    config = TypeConfig(dqn, NetworkConfig(hidden=(64, 64), activation="relu"))
     env = mpe("MPE_simple_spread_v3")
-    scores = train("dqn", env, config, num_envs=16, num_steps=26, env_steps=1_000_000)
+    scores = train("dqn", env, config, num_envs=25, num_steps=26, env_steps=1_000_000)
     assert 3.0 * scores["agent"].mean() >= -62.0
 
 
