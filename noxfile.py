@@ -90,6 +90,7 @@ def bench(session: nox.Session) -> None:
     chosen = [name for name in session.posargs if name in PACKAGES]
     rest = [argument for argument in session.posargs if argument not in PACKAGES]
     install(session, *PACKAGES, test=True)
+    session.install("--group", "packages/lob-data/pyproject.toml:bench", *constraints())
     folder = ROOT / ".benchmarks"
     folder.mkdir(exist_ok=True)
     results = []
@@ -188,6 +189,7 @@ def pins(session: nox.Session) -> None:
     """Write constraints/py3.X.txt anew from what the packages declare."""
     sources = [f"packages/{name}/pyproject.toml" for name in PACKAGES]
     groups = [item for path in sources for item in ("--group", f"{path}:test")]
+    groups += ["--group", "packages/marl-algos/pyproject.toml:learn"]
     groups += [
         item for g in ("test", "lint", "typecheck") for item in ("--group", f"pyproject.toml:{g}")
     ]
