@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 
 import jax.numpy as jnp
 import numpy as np
@@ -56,10 +57,10 @@ def test_synthesize__the_same_seed_gives_the_same_files(tmp_path, report):
 
 
 def test_synthesize__a_book_that_outgrows_its_slots_is_drawn_again_with_more(tmp_path, monkeypatch):
-    monkeypatch.setattr("lob_data.synthesize._NUM_SLOTS", (4, 128))
+    monkeypatch.setattr(sys.modules["lob_data.synthesize"], "_NUM_SLOTS", (4, 128))
     report = synthesize(tmp_path / "grown", num_messages=1024, num_levels=4)
     assert report.rows > 300
-    monkeypatch.setattr("lob_data.synthesize._NUM_SLOTS", (4,))
+    monkeypatch.setattr(sys.modules["lob_data.synthesize"], "_NUM_SLOTS", (4,))
     with pytest.raises(OptionError, match="outgrows 4 orders a side"):
         synthesize(tmp_path / "small", num_messages=1024, num_levels=4)
     assert not (tmp_path / "small").exists()
