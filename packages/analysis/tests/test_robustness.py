@@ -97,7 +97,7 @@ def test_attack__writes_the_matrix_of_policies_and_scenarios(untrained_run, tmp_
     assert all(row["attacker_pnl"] is not None for row in found["rows"])
 
 
-@pytest.mark.slow
+@pytest.mark.learn
 def test_exploit__writes_bounds_for_learned_and_untrained_policies(untrained_run, tmp_path):
     folder = shutil.copytree(untrained_run, tmp_path / "tiny")
     done = CLI.invoke(app, ["exploit", str(folder), "--updates", "1", "--episodes", "8"])

@@ -46,7 +46,7 @@ def test_other_market__only_data_may_differ(lab):
     assert other.description["hash"] != lab.market.description["hash"]
 
 
-@pytest.mark.slow
+@pytest.mark.learn
 def test_transfer__is_written_and_markets_accumulate(untrained_run, tmp_path):
     folder = shutil.copytree(untrained_run, tmp_path / "tiny")
     old = {"overrides": ["data.seed=8"], "results": []}
