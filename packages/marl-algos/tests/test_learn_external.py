@@ -59,7 +59,7 @@ def train(name, env, config, *, num_envs, num_steps, env_steps):
 
 
 def cartpole():
-    gymnax = pytest.importorskip("gymnax")
+    gymnax = pytest.importorskip("gymnax", minversion="1.0")
     return FromGymnax(*gymnax.make("CartPole-v1"))
 
 

@@ -81,6 +81,25 @@ def test_run_folder__of_a_run_killed_at_once_is_taken_up_and_a_strange_one_is_no
         open_run_folder(config)
 
 
+def test_metrics_log__hands_every_number_to_its_sinks(tmp_path):
+    class Memory:
+        def __init__(self):
+            self.lines, self.closed = [], False
+
+        def write(self, step, numbers):
+            self.lines.append((step, numbers))
+
+        def close(self):
+            self.closed = True
+
+    sink = Memory()
+    log = MetricsLog(tmp_path / "metrics.jsonl", 0, [sink])
+    log.write({"update": 1, "agents": {"a": {"loss": [1.0, 2.0], "gap": jnp.nan}}, "ok": True})
+    log.close()
+    assert sink.lines == [(1, {"update": 1.0, "agents/a/loss": 1.5, "ok": 1.0})]
+    assert sink.closed
+
+
 def test_to_plain__turns_what_is_not_finite_into_null():
     plain = to_plain({"a": jnp.nan, "b": np.array([1.0, np.inf]), "c": [jnp.int32(2)]})
     assert plain == {"a": None, "b": [1.0, None], "c": [2]}

@@ -77,13 +77,11 @@ def test_slot__is_a_free_one_and_then_that_of_the_weakest():
 @pytest.fixture(scope="module")
 def pennies():
     game = matching_pennies()
-    config = SelfPlayConfig(
-        rounds=24, updates_per_round=5, capacity=20, sampling="uniform", num_matches=32
-    )
+    config = SelfPlayConfig(updates_per_round=5, capacity=20, sampling="uniform", num_matches=32)
     play = SelfPlay(game, learner, config)
     state = play.init(jax.random.key(0), None)
     table, average = [], []
-    for _ in range(config.rounds):
+    for _ in range(24):
         state, metrics, rows = play.play_round(state, None)
         table += rows
         average.append(
@@ -145,11 +143,11 @@ def test_selfplay__seats_that_do_not_fit_are_refused():
 def test_selfplay__time_average_of_zero_sum_games(game):
     # Independent PPO: last iterate 1.30, time average .023 in rock-paper-scissors.
     env = game()
-    config = SelfPlayConfig(rounds=40, updates_per_round=5, capacity=40, sampling="uniform")
+    config = SelfPlayConfig(updates_per_round=5, capacity=40, sampling="uniform")
     play = SelfPlay(env, learner, config)
     state = play.init(jax.random.key(0), None)
     average = []
-    for _ in range(config.rounds):
+    for _ in range(40):
         state, _, _ = play.play_round(state, None)
         average.append(
             [
@@ -167,13 +165,11 @@ def test_selfplay__of_kuhn_poker_is_as_good_as_fictitious_play():
     env = kuhn.KuhnPoker()
     settings = PPOConfig(**{**SETTINGS.__dict__, "entropy_coef": 0.1})
     make = functools.partial(learner, settings=settings, num_envs=256)
-    config = SelfPlayConfig(
-        rounds=60, updates_per_round=30, capacity=60, sampling="uniform", latest_share=0.0
-    )
+    config = SelfPlayConfig(updates_per_round=30, capacity=60, sampling="uniform", latest_share=0.0)
     play = SelfPlay(env, make, config)
     state = play.init(jax.random.key(0), None)
     average = {name: [] for name in env.groups}
-    for _ in range(config.rounds):
+    for _ in range(60):
         state, _, _ = play.play_round(state, None)
         for name in env.groups:
             agent = state.learners[name].agents[name]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import jax
 import numpy as np
 import polars as pl
 import pytest
-from marl_algos import train
+from marl_algos import apps, train
 from marl_algos.conf.load import load_config
 from marl_algos.data import make_market
 from marl_algos.evaluate import Evaluator
@@ -64,6 +65,20 @@ def test_run__leaves_everything_the_report_reads(finished):
     assert set(table["policy"]) == {"learned", "avellaneda_stoikov", "do_nothing"}
     episodes = pl.read_parquet(finished / "episodes.parquet")
     assert episodes.height == 3 * 4
+    matrix = pl.read_parquet(finished / "matrix.parquet")
+    labels = {"market_maker=learned", "market_maker=avellaneda_stoikov"}
+    assert set(matrix["combination"]) == labels
+    assert set(json.loads((finished / "evaluation.json").read_text())["matrix"]) == labels
+    inside = matrix.filter(pl.col("policy") == "avellaneda_stoikov").sort("episode")["pnl"]
+    alone = table.filter(pl.col("policy") == "avellaneda_stoikov").sort("episode")["pnl"]
+    assert inside.to_list() == alone.to_list()
+    book = pl.read_parquet(finished / "book.parquet")
+    assert book.columns == ["policy", "step", "time", "side", "level", "price", "size"]
+    best = book.filter((pl.col("level") == 1) & (pl.col("side") == 1)).join(
+        episodes.select("policy", "step", "best_bid"), on=["policy", "step"]
+    )
+    assert best.height == 3 * 4
+    assert (best["price"] == best["best_bid"]).all()
     for column in ("mid", "best_bid", "best_ask", "inventory", "cash", "bought", "action", "time"):
         assert episodes[column].null_count() == 0
 
@@ -82,6 +97,20 @@ def test_run__doing_nothing_earns_nothing(finished):
     )
     assert table["pnl"].to_list() == [0.0] * 8
     assert table["traded_volume"].to_list() == [0] * 8
+
+
+def test_evaluate__plays_the_checkpoint_again_with_other_settings(finished, tmp_path, capsys):
+    folder = tmp_path / "copy"
+    shutil.copytree(finished, folder)
+    overrides = ["evaluation.num_episodes=4", "evaluation.split=validation"]
+    assert apps.evaluate([str(folder), *overrides]) == 0
+    table = pl.read_parquet(folder / "evaluation.parquet")
+    assert table.height == 3 * 4
+    assert set(table["split"]) == {"validation"}
+    assert json.loads((folder / "evaluation.json").read_text())["update"] == NUM_UPDATES
+    assert apps.evaluate([str(folder), "seed=3"]) == train.USAGE_ERROR
+    assert "only evaluation.KEY" in capsys.readouterr().err
+    assert apps.evaluate([str(tmp_path)]) == train.USAGE_ERROR
 
 
 def test_run__existing_folder_is_not_overwritten(finished, capsys):
@@ -142,6 +171,7 @@ def test_main__half_of_a_lobster_pair_is_named_and_nothing_is_prepared(tmp_path,
 
 def test_run__that_diverges_stops_and_keeps_the_last_good_checkpoint(tmp_path, capsys):
     overrides = ["algo.learning_rate=1e12", "evaluation.every=0", "checkpoint.every=1"]
+    overrides += ["checkpoint.max_loss=null"]
     arguments = [*ONE_TYPE, *overrides, f"run.root={tmp_path}", "run.name=diverges"]
     assert train.main(arguments) == train.DIVERGED
     lines = read_metrics(tmp_path / "diverges" / "metrics.jsonl")
@@ -174,6 +204,11 @@ def test_evaluation__policies_play_the_same_episodes():
     assert len(np.unique(sides)) == 2
     assert learned.record["market"]["time_ns"][0] == twap.record["market"]["time_ns"][0]
     assert learned.record["market"]["time_ns"][0] != other.record["market"]["time_ns"][0]
+    (both,) = evaluator.combinations
+    assert both.policies == {"execution": "twap", "market_maker": "avellaneda_stoikov"}
+    rules = evaluator.play_with(state.agents, "test", both.env, both.actions({"market_maker": 3}))
+    assert (rules.results["execution"]["task_side"] == sides).all()
+    assert rules.record["actions"]["market_maker"][0].tolist() == [3]
     again = evaluator.play(state.agents, "test")
     assert (again.results["execution"]["pnl"] == learned.results["execution"]["pnl"]).all()
 

@@ -55,7 +55,7 @@ class CheckpointStore:
         """Writes `tree` and `record` as the checkpoint after `update` updates."""
         if update in self._manager.all_steps():
             self._manager.delete(update)
-        leaves = {path: np.asarray(leaf) for path, leaf in _named_leaves(tree).items()}
+        leaves = {path: np.asarray(leaf) for path, leaf in named_leaves(tree).items()}
         self._manager.save(
             update,
             args=ocp.args.Composite(
@@ -93,7 +93,7 @@ class CheckpointStore:
             CheckpointError: naming the leaves that are missing, left over, or of another shape.
         """
         self.record(update)
-        expected = _named_leaves(like)
+        expected = named_leaves(like)
         found = self._manager.item_metadata(update)["leaves"]
         problems = [f"{path} is missing" for path in expected if path not in found]
         problems += [f"{path} is not expected" for path in found if path not in expected]
@@ -119,6 +119,21 @@ class CheckpointStore:
         tree: _T = jax.tree.unflatten(structure, leaves)
         return tree
 
+    def read(self, update: int) -> dict[str, Array]:
+        """All leaves saved after `update` updates by path, whatever they are.
+
+        Raises:
+            CheckpointError: if the checkpoint has another schema version.
+        """
+        self.record(update)
+        found = self._manager.item_metadata(update)["leaves"]
+        target = {path: np.zeros(leaf.shape, leaf.dtype) for path, leaf in dict(found).items()}
+        restored = self._manager.restore(
+            update, args=ocp.args.Composite(leaves=ocp.args.StandardRestore(target))
+        )
+        leaves: dict[str, Array] = dict(restored["leaves"])
+        return leaves
+
     def close(self) -> None:
         """Releases what Orbax holds."""
         self._manager.close()
@@ -128,13 +143,37 @@ def _is_key(leaf: Any) -> bool:
     return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _named_leaves(tree: Any) -> dict[str, Array]:
+def named_leaves(tree: Any) -> dict[str, Array]:
     """Leaves by path, random keys as their data, in the order of `jax.tree.leaves`."""
     named = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         name = jax.tree_util.keystr(path, simple=True, separator=".")
         named[name] = jax.random.key_data(leaf) if _is_key(leaf) else leaf
     return named
+
+
+def read_agents(folder: Path) -> dict[str, Array]:
+    """Leaves of what each type has learned by path, from the newest checkpoint of a run folder.
+
+    Args:
+        folder: the run folder.
+
+    Raises:
+        CheckpointError: if there is no checkpoint.
+    """
+    place = folder / "checkpoints" / "last"
+    if not place.is_dir():
+        raise CheckpointError(f"{place} does not exist; {folder} has no checkpoint")
+    store = CheckpointStore(place, 1_000_000)
+    try:
+        latest = store.latest()
+        if latest is None:
+            raise CheckpointError(f"{place} holds no checkpoint")
+        leaves = store.read(latest)
+    finally:
+        store.close()
+    prefix = "agents."
+    return {path[len(prefix) :]: x for path, x in leaves.items() if path.startswith(prefix)}
 
 
 def read_json(path: Path) -> dict[str, Any]:

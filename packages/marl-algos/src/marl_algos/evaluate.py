@@ -8,6 +8,9 @@ stay as learned, so a difference is that type's own.
 from __future__ import annotations
 
 import dataclasses
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeAlias
 
 import jax
@@ -15,36 +18,42 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from lob_core.views import Levels, level_2
 from marl_envs import EnvParams, MarketEnv
 
-from marl_algos.baselines import Contest, contest_params, make_contests
+from marl_algos.baselines import (
+    Contest,
+    calibrated_params,
+    make_combinations,
+    make_contests,
+)
 from marl_algos.data import Market, Split
+from marl_algos.records import (
+    LEARNED,
+    Played,
+    Results,
+    book_table,
+    episodes_table,
+    matrix_table,
+    results_table,
+)
 from marl_algos.rollout import flatten_obs, legal_actions
 from marl_algos.statistics import Bootstrap
 from marl_algos.types import Learner, split_by_type
 
 Array: TypeAlias = jax.Array
-Results: TypeAlias = dict[str, dict[str, npt.NDArray[Any]]]
-"""Results of episodes by agent type and quantity, `[E, A]`."""
+Fixed: TypeAlias = dict[str, Array]
+"""Constant actions `[A]` int32 of the types that baselines play."""
 
-LEARNED: Final = "learned"
 CHOICE_METRIC: Final = "pnl"
 """What the constant action of a baseline is chosen by, on the validation split."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Played:
-    """What came of playing episodes.
-
-    Attributes:
-        results: final results by agent type.
-        clusters: `[E]` int, episodes of equal number play the same recorded window.
-        record: `market`, `agents` and `actions` of the first episode, leaves `[S, ...]`.
-    """
-
-    results: Results
-    clusters: npt.NDArray[np.int64]
-    record: dict[str, Any]
+BOOK_LEVELS: Final = 10
+"""Price levels a side that are recorded."""
+_QUICK: Final[dict[str, str | bool]] = {"xla_backend_optimization_level": "0"}
+"""Compiler options of programs that run a few times only, on CPUs: less than half the time."""
+_FEW_PLAYS = 4
+MATRIX_METRICS: Final = ("episode_return", "pnl")
+"""Quantities of a combination of policies in the summary."""
 
 
 class Evaluator:
@@ -55,6 +64,7 @@ class Evaluator:
         market: the market with its splits.
         num_episodes: `E`.
         contests: baselines to compare with.
+        combinations: sets of baselines that play together.
     """
 
     def __init__(self, learner: Learner, market: Market, num_episodes: int, seed: int) -> None:
@@ -62,17 +72,10 @@ class Evaluator:
         self.market = market
         self.num_episodes = num_episodes
         self.contests = make_contests(market.env)
+        self.combinations = make_combinations(market.env)
         self._key = jax.random.fold_in(jax.random.key(seed), 1)
-        self._programs: dict[MarketEnv, Any] = {}
+        self._programs: dict[Any, Any] = {}
         self._params: dict[tuple[MarketEnv, Split], EnvParams] = {}
-
-    def _params_of(self, contest: Contest, split: Split) -> EnvParams:
-        """Parameters of a contest, made once."""
-        place = (contest.env, split)
-        if place not in self._params:
-            params = self.market.params
-            self._params[place] = contest_params(contest, params[split], params["train"])
-        return self._params[place]
 
     def play(
         self,
@@ -92,21 +95,84 @@ class Evaluator:
             choice: its constant action.
             sampled: learned actions are sampled instead of greedy.
         """
-        env = self.market.env if contest is None else contest.env
-        fixed = {}
         if contest is None:
-            params = self.market.params[split]
-        else:
-            params = self._params_of(contest, split)
-            fixed = {contest.agent_type: contest.action(choice)}
-        if env not in self._programs:
-            self._programs[env] = jax.jit(lambda *arguments: self._episodes(env, *arguments))
-        key = jax.random.fold_in(self._key, ("validation", "test", "train").index(split))
-        results, clusters, record = jax.device_get(
-            self._programs[env](agents, params, fixed, key, jnp.asarray(sampled))
-        )
+            return self.play_with(agents, split, self.market.env, {}, sampled=sampled)
+        fixed = {contest.agent_type: contest.action(choice)}
+        return self.play_with(agents, split, contest.env, fixed, sampled=sampled)
+
+    def play_with(
+        self,
+        agents: dict[str, Any],
+        split: Split,
+        env: MarketEnv,
+        fixed: Fixed,
+        *,
+        sampled: bool = False,
+    ) -> Played:
+        """Plays a market in which some types have other action schemes and constant actions.
+
+        Args:
+            agents: what each type has learned; those in `fixed` are not asked.
+            split: which background.
+            env: the market, with the randomness of the one that was trained in.
+            fixed: constant actions.
+            sampled: learned actions are sampled instead of greedy.
+        """
+        arguments = self._arguments(agents, split, env, fixed, sampled)
+        program = self._program(env, arguments, is_quick=False)
+        results, clusters, record = jax.device_get(program(*arguments))
         _, numbers = np.unique(clusters, return_inverse=True)
         return Played(results, numbers.astype(np.int64), record)
+
+    def prepare(
+        self, agents: dict[str, Any], split: Split, plays: list[tuple[MarketEnv, Fixed, int]]
+    ) -> None:
+        """Compiles programs side by side, in threads: XLA does not hold Python's lock.
+
+        Args:
+            agents: policies of the shapes that will be played.
+            split: which background.
+            plays: market, constant actions, and how often it will be played; programs that are
+                played a few times only are compiled with less optimization.
+        """
+        device = next(iter(jax.tree.leaves(agents)[0].devices()))
+
+        def compile_one(play: tuple[MarketEnv, Fixed, int]) -> None:
+            env, fixed, times = play
+            with jax.default_device(device):
+                arguments = self._arguments(agents, split, env, fixed, False)
+                self._program(env, arguments, is_quick=times <= _FEW_PLAYS)
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(compile_one, plays))
+
+    def _arguments(
+        self, agents: dict[str, Any], split: Split, env: MarketEnv, fixed: Fixed, sampled: bool
+    ) -> tuple[Any, ...]:
+        key = jax.random.fold_in(self._key, ("validation", "test", "train").index(split))
+        return agents, self._params_of(env, split), fixed, key, jnp.asarray(sampled)
+
+    def _params_of(self, env: MarketEnv, split: Split) -> EnvParams:
+        """Parameters of a market on a split, made once."""
+        place = (env, split)
+        if place not in self._params:
+            params = self.market.params
+            self._params[place] = (
+                params[split]
+                if env is self.market.env
+                else calibrated_params(env, params[split], params["train"])
+            )
+        return self._params[place]
+
+    def _program(self, env: MarketEnv, arguments: tuple[Any, ...], *, is_quick: bool) -> Any:
+        """The compiled program of a market for arguments of some shapes."""
+        leaves, structure = jax.tree.flatten(arguments)
+        place = (env, structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
+        if place not in self._programs:
+            lowered = jax.jit(lambda *given: self._episodes(env, *given)).lower(*arguments)
+            quick = is_quick and jax.default_backend() == "cpu"
+            self._programs[place] = lowered.compile(compiler_options=_QUICK if quick else None)
+        return self._programs[place]
 
     def _episodes(
         self,
@@ -131,14 +197,15 @@ class Evaluator:
 
         def step(now: Any, index: Array) -> tuple[Any, Any]:
             obs, state, carry, _ = now
+            legal = legal_actions(env, state, params)
             moves = self.learner.play(
                 agents,
                 split_by_type(jax.random.fold_in(key_policy, index), env.groups),
-                flatten_obs(env, obs),
+                {name: x for name, x in flatten_obs(env, obs).items() if name not in fixed},
                 carry,
                 jnp.broadcast_to(index == 0, num_episodes),
                 greedy=~sampled,
-                legal=legal_actions(env, state, params),
+                legal={name: mask for name, mask in legal.items() if name not in fixed},
             )
             action = {name: move.action for name, move in moves.items()}
             for name, value in fixed.items():
@@ -146,9 +213,12 @@ class Evaluator:
             obs, state, _, _, _, info = jax.vmap(env.step_env, in_axes=(0, 0, 0, None))(
                 keys_of_step(index + 1), state, action, params
             )
-            carry = {name: move.carry for name, move in moves.items()}
+            carry = carry | {name: move.carry for name, move in moves.items()}
+            bids, asks = level_2(jax.tree.map(lambda x: x[0], state.book), BOOK_LEVELS)
             shown = {"market": info["market"], "agents": info["agents"], "actions": action}
-            return (obs, state, carry, info["episode"]), jax.tree.map(lambda x: x[0], shown)
+            shown = jax.tree.map(lambda x: x[0], shown)
+            shown["book"] = {"bids": _as_dict(bids), "asks": _as_dict(asks)}
+            return (obs, state, carry, info["episode"]), shown
 
         episode = jax.eval_shape(
             lambda a: jax.vmap(env.step_env, in_axes=(0, 0, 0, None))(keys, state, a, params)[5],
@@ -181,19 +251,27 @@ class Evaluator:
         return int(np.argmax(scores))
 
 
+def _as_dict(levels: Levels) -> dict[str, Array]:
+    return {"price": levels.price, "size": levels.size}
+
+
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
     """Outcome of a comparison.
 
     Attributes:
         table: a row for each (policy, agent type, agent, episode, learner).
+        matrix: a row for each (combination of policies, agent type, agent, episode, learner).
         summary: what `evaluation.json` holds.
         episodes: one recorded episode for each policy, a row for each step and agent.
+        book: the book of those episodes, a row for each step, side and level.
     """
 
     table: pl.DataFrame
+    matrix: pl.DataFrame
     summary: dict[str, Any]
     episodes: pl.DataFrame
+    book: pl.DataFrame
 
 
 def evaluate(
@@ -204,7 +282,7 @@ def evaluate(
     sampled: bool,
     resamples: int,
 ) -> Evaluation:
-    """Compares learned policies with every baseline.
+    """Compares learned policies with every baseline, and every combination of both.
 
     Args:
         evaluator: what plays.
@@ -213,9 +291,20 @@ def evaluate(
         sampled: also play with sampled actions.
         resamples: bootstrap resamples.
     """
+    contests = evaluator.contests
+    combinations = evaluator.combinations
+    times = len(learners)
+    evaluator.prepare(
+        learners[0],
+        split,
+        [(evaluator.market.env, {}, _FEW_PLAYS + 1)]
+        + [(c.env, {c.agent_type: c.action(0)}, c.num_choices * times) for c in contests]
+        + [(c.env, c.actions({}), times) for c in combinations],
+    )
     plays: dict[tuple[str, str], list[Played]] = {}
-    choices: dict[str, list[int]] = {}
+    chosen: dict[str, list[int]] = {}
     types = sorted(evaluator.market.env.groups)
+    matrix: dict[str, tuple[Mapping[str, str], list[Played]]] = {}
     for agents in learners:
         played = evaluator.play(agents, split)
         rival = evaluator.play(agents, split, sampled=True) if sampled else None
@@ -223,21 +312,64 @@ def evaluate(
             plays.setdefault((name, LEARNED), []).append(played)
             if rival is not None:
                 plays.setdefault((name, f"{LEARNED}_sampled"), []).append(rival)
-        for contest in evaluator.contests:
+        everyone = dict.fromkeys(types, LEARNED)
+        matrix.setdefault(_label(everyone), (everyone, []))[1].append(played)
+        first_choices: dict[str, int] = {}
+        for contest in contests:
             choice = evaluator.choose(agents, contest)
             played = evaluator.play(agents, split, contest=contest, choice=choice)
             plays.setdefault((contest.agent_type, contest.policy), []).append(played)
             if contest.num_choices > 1:
-                choices.setdefault(f"{contest.agent_type}/{contest.policy}", []).append(choice)
+                chosen.setdefault(f"{contest.agent_type}/{contest.policy}", []).append(choice)
+            if contest.agent_type not in first_choices:
+                first_choices[contest.agent_type] = choice
+                policies = everyone | {contest.agent_type: contest.policy}
+                matrix.setdefault(_label(policies), (policies, []))[1].append(played)
+        for combination in combinations:
+            played = evaluator.play_with(
+                agents, split, combination.env, combination.actions(first_choices)
+            )
+            policies = everyone | combination.policies
+            matrix.setdefault(_label(policies), (policies, []))[1].append(played)
     summary = _summarize(plays, len(learners), resamples)
     summary |= {
         "schema": 1,
         "split": split,
         "num_episodes": evaluator.num_episodes,
         "num_seeds": len(learners),
-        "chosen_actions": choices,
+        "chosen_actions": chosen,
+        "matrix": _summarize_matrix(matrix, len(learners), resamples),
     }
-    return Evaluation(_make_table(plays, split), summary, _make_episodes(plays))
+    return Evaluation(
+        results_table(plays, split),
+        matrix_table(matrix, split),
+        summary,
+        episodes_table(plays),
+        book_table(plays),
+    )
+
+
+def _label(policies: Mapping[str, str]) -> str:
+    return ",".join(f"{name}={policies[name]}" for name in sorted(policies))
+
+
+def _summarize_matrix(
+    matrix: Mapping[str, tuple[Mapping[str, str], list[Played]]], num_seeds: int, resamples: int
+) -> dict[str, Any]:
+    """Intervals of every quantity by combination of policies and agent type."""
+    clusters = next(iter(matrix.values()))[1][0].clusters
+    bootstrap = Bootstrap(clusters, num_seeds, resamples)
+    return {
+        label: {
+            name: {
+                metric: bootstrap.interval(_per_episode(played, name, metric))._asdict()
+                for metric in MATRIX_METRICS
+                if metric in played[0].results[name]
+            }
+            for name in policies
+        }
+        for label, (policies, played) in matrix.items()
+    }
 
 
 def _summarize(
@@ -265,71 +397,7 @@ def _per_episode(played: list[Played], name: str, metric: str) -> npt.NDArray[np
     return np.stack(values)
 
 
-def _make_table(plays: dict[tuple[str, str], list[Played]], split: Split) -> pl.DataFrame:
-    parts = []
-    for (name, policy), by_seed in plays.items():
-        for seed, played in enumerate(by_seed):
-            results = played.results[name]
-            num_episodes, num_agents = next(iter(results.values())).shape
-            episode, agent = np.divmod(np.arange(num_episodes * num_agents), num_agents)
-            columns = {
-                "agent": agent,
-                "episode": episode,
-                "seed": np.full(len(agent), seed),
-                "window": played.clusters[episode],
-                **{key: value.reshape(-1) for key, value in results.items()},
-            }
-            parts.append(
-                pl.DataFrame(columns).select(
-                    pl.lit(policy).alias("policy"),
-                    pl.lit(name).alias("agent_type"),
-                    pl.lit(split).alias("split"),
-                    pl.all(),
-                )
-            )
-    return pl.concat(parts, how="diagonal_relaxed")
+if __name__ == "__main__":
+    from marl_algos.apps import evaluate as main
 
-
-def _make_episodes(plays: dict[tuple[str, str], list[Played]]) -> pl.DataFrame:
-    """The first episode of every policy, as played by the first learner."""
-    parts = []
-    labels: set[str] = set()
-    for (replaced, policy), by_seed in plays.items():
-        if policy.startswith(LEARNED):
-            label, replaced = policy, ""
-        else:
-            label = f"{policy}:{replaced}" if policy in labels else policy
-        if label in labels:
-            continue
-        labels.add(label)
-        record = by_seed[0].record
-        market = record["market"]
-        time = market["time_s"].astype(np.float64) + market["time_ns"] * 1e-9
-        for name, agents in record["agents"].items():
-            num_steps, num_agents = next(iter(agents.values())).shape
-            step, agent = np.divmod(np.arange(num_steps * num_agents), num_agents)
-            columns = {"step": step, "time": time[step], "agent": agent}
-            columns |= {
-                key: value[step]
-                for key, value in market.items()
-                if key not in ("step", "time_s", "time_ns")
-            }
-            columns |= {key: value.reshape(-1) for key, value in agents.items()}
-            columns |= _action_columns(record["actions"][name])
-            parts.append(
-                pl.DataFrame(columns).select(
-                    pl.lit(label).alias("policy"),
-                    pl.lit(replaced).alias("replaced"),
-                    pl.lit(name).alias("agent_type"),
-                    pl.all(),
-                )
-            )
-    return pl.concat(parts, how="diagonal_relaxed")
-
-
-def _action_columns(actions: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
-    """`action` for scalar actions `[S, A]`, else `action_0`, `action_1`, ... of `[S, A, D]`."""
-    if actions.ndim == 2:
-        return {"action": actions.reshape(-1)}
-    flat = actions.reshape(-1, actions.shape[-1])
-    return {f"action_{i}": flat[:, i] for i in range(flat.shape[1])}
+    raise SystemExit(main())

@@ -7,6 +7,7 @@ import math
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -42,6 +43,20 @@ def to_plain(tree: Any) -> Any:
     return tree
 
 
+def flatten(line: dict[str, Any], prefix: str = "") -> dict[str, float]:
+    """Numbers of a metrics line by path: means of lists over learners; null is left out."""
+    flat: dict[str, float] = {}
+    for key, value in line.items():
+        path = f"{prefix}/{key}" if prefix else key
+        if isinstance(value, dict):
+            flat |= flatten(value, path)
+        elif isinstance(value, bool | int | float):
+            flat[path] = float(value)
+        elif isinstance(value, list) and None not in value:
+            flat[path] = float(np.mean(value))
+    return flat
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Replaces a file by `text` so that a reader sees the old or the new content, never a part."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
@@ -69,14 +84,16 @@ class MetricsLog:
         path: the file.
     """
 
-    def __init__(self, path: Path, last_update: int) -> None:
+    def __init__(self, path: Path, last_update: int, sinks: Sequence[Any] = ()) -> None:
         """Opens the file and drops what comes after `last_update`, which will be done again.
 
         Args:
             path: the file; made if it does not exist.
             last_update: update of the checkpoint from which the run goes on; 0 empties the file.
+            sinks: further takers of every line, `marl_algos.sinks.Sink`.
         """
         self.path = path
+        self.sinks = sinks
         kept: list[str] = []
         if path.exists():
             for line in path.read_text().splitlines():
@@ -92,8 +109,11 @@ class MetricsLog:
 
     def write(self, line: dict[str, Any]) -> None:
         """Appends one line and hands it to the operating system."""
-        self._file.write(json.dumps(to_plain(line)) + "\n")
+        plain = to_plain(line)
+        self._file.write(json.dumps(plain) + "\n")
         self._file.flush()
+        for sink in self.sinks:
+            sink.write(plain["update"], flatten(plain))
 
     def sync(self) -> None:
         """Waits until all lines are on disk; called before a checkpoint that relies on them."""
@@ -101,8 +121,10 @@ class MetricsLog:
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Closes the file."""
+        """Closes the file and the sinks."""
         self._file.close()
+        for sink in self.sinks:
+            sink.close()
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

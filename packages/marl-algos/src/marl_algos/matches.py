@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -48,12 +49,14 @@ class PolicyPool:
         return jnp.argmax(self.born)
 
 
+@functools.partial(jax.jit, static_argnums=1)
 def make_pool(agent: Any, capacity: int) -> PolicyPool:
     """A pool that holds one policy, born at 0."""
     agents = jax.tree.map(lambda x: jnp.broadcast_to(x, (capacity, *jnp.shape(x))), agent)
     return PolicyPool(agents, jnp.full((capacity,), FREE, jnp.int32).at[0].set(0))
 
 
+@jax.jit
 def put(pool: PolicyPool, slot: Array | int, agent: Any, born: Array | int) -> PolicyPool:
     """The pool with a policy in a slot, whatever the slot held before."""
     agents = jax.tree.map(lambda stack, x: stack.at[slot].set(x), pool.agents, agent)
@@ -69,6 +72,12 @@ def blank_agents(learner: Learner, env_params: Any) -> dict[str, Any]:
     shapes = jax.eval_shape(learner.init, jax.random.key(0), env_params).agents
     blank: dict[str, Any] = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     return blank
+
+
+@jax.jit
+def take(stacked: Any, index: Array | int) -> Any:
+    """One of stacked policies, or several: leaves `[K, ...]` at `index` along the first axis."""
+    return jax.tree.map(lambda x: x[index], stacked)
 
 
 def play_returns(

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from marl_algos.matches import take
 from marl_algos.types import Learner, Metrics
 
 Array: TypeAlias = jax.Array
@@ -31,8 +32,7 @@ class PBTConfig:
 
     Attributes:
         population: learners side by side.
-        generations: times that the population is ranked.
-        updates_per_generation: updates of every learner in between.
+        updates_per_generation: updates of every learner before the population is ranked.
         cut: share that is replaced, and share that it is replaced from, in (0, 1/2].
         resample: probability that a copied setting is drawn anew instead of perturbed.
         ranges: settings that differ: names with the limits between which they are drawn
@@ -43,7 +43,6 @@ class PBTConfig:
     """
 
     population: int = 10
-    generations: int = 10
     updates_per_generation: int = 10
     cut: float = 0.2
     resample: float = 0.25
@@ -55,7 +54,6 @@ class PBTConfig:
     def __post_init__(self) -> None:
         for name, least in (
             ("population", 2),
-            ("generations", 1),
             ("updates_per_generation", 1),
         ):
             if getattr(self, name) < least:
@@ -88,11 +86,13 @@ class PBTState:
         members: states of the learners, leaves `[P, ...]`.
         key: source of randomness.
         generation: `[]` int32, generations done.
+        leader: `[]` int32, the member that did best in the last ranking.
     """
 
     members: Any
     key: Array
     generation: Array
+    leader: Array
 
 
 class PBT:
@@ -110,6 +110,7 @@ class PBT:
         self.learner = learner
         self.config = config
         self._run = jax.jit(self._train)
+        self._change = jax.jit(self._explore_copies)
 
     def init(self, key: Array, env_params: Any) -> PBTState:
         """Fresh learners with settings drawn from the ranges.
@@ -131,7 +132,7 @@ class PBT:
             name: agent.hyper | self._draw(jax.random.fold_in(key_draw, index))
             for index, (name, agent) in enumerate(sorted(members.agents.items()))
         }
-        return PBTState(_with_hyper(members, drawn), key, jnp.int32(0))
+        return PBTState(_with_hyper(members, drawn), key, jnp.int32(0), jnp.int32(0))
 
     def train(self, state: PBTState, env_params: Any) -> tuple[PBTState, Metrics]:
         """One generation of updates of all members.
@@ -140,7 +141,8 @@ class PBT:
             The state before ranking, and metrics with leaves `[updates_per_generation, P]`.
         """
         members, metrics = self._run(state.members, env_params)
-        return PBTState(members, state.key, state.generation + 1), metrics
+        after = PBTState(members, state.key, state.generation + 1, state.leader)
+        return after, metrics
 
     def evolve(self, state: PBTState, scores: np.ndarray) -> tuple[PBTState, list[dict[str, Any]]]:
         """Replaces the worst by copies of the best, whose settings are changed a little.
@@ -160,15 +162,10 @@ class PBT:
         picks = jax.random.randint(key_pick, (replaced,), 0, replaced)
         parents = np.arange(size)
         parents[ranked[:replaced]] = best[np.asarray(picks)]
-        members = jax.tree.map(lambda x: x[parents], state.members)
+        members = take(state.members, jnp.asarray(parents))
         is_copy = parents != np.arange(size)
-        hyper = {}
-        for index, (name, agent) in enumerate(sorted(members.agents.items())):
-            changed = self._explore(jax.random.fold_in(key_change, index), agent.hyper)
-            hyper[name] = {
-                setting: jnp.where(is_copy, changed.get(setting, value), value)
-                for setting, value in agent.hyper.items()
-            }
+        old = {name: agent.hyper for name, agent in members.agents.items()}
+        hyper = self._change(key_change, old, jnp.asarray(is_copy))
         members = _with_hyper(members, hyper)
         fresh = jax.random.split(key_learn, size)  # copies must not explore in step
         members = dataclasses.replace(members, key=jnp.where(is_copy, fresh, members.key))
@@ -186,7 +183,20 @@ class PBT:
             }
             for member in range(size)
         ]
-        return PBTState(members, key, state.generation), rows
+        return PBTState(members, key, state.generation, jnp.int32(ranked[-1])), rows
+
+    def _explore_copies(
+        self, key: Array, hyper: dict[str, dict[str, Array]], is_copy: Array
+    ) -> dict[str, dict[str, Array]]:
+        """Settings `[P]` by type, explored where `is_copy` (`[P]` bool)."""
+        after = {}
+        for index, (name, old) in enumerate(sorted(hyper.items())):
+            changed = self._explore(jax.random.fold_in(key, index), old)
+            after[name] = {
+                setting: jnp.where(is_copy, changed.get(setting, value), value)
+                for setting, value in old.items()
+            }
+        return after
 
     def _train(self, members: Any, env_params: Any) -> tuple[Any, Metrics]:
         update = jax.vmap(self.learner.update, in_axes=(0, None))
@@ -237,10 +247,15 @@ def scores_of(metrics: Metrics) -> np.ndarray:
     Updates in which no episode ended do not count; NaN if none ended at all.
     """
     by_type = [np.asarray(agent["episode_return"]) for agent in metrics["agents"].values()]
-    values = np.mean(by_type, axis=0)
+    return finite_mean(np.mean(by_type, axis=0))
+
+
+def finite_mean(values: np.ndarray) -> np.ndarray:
+    """Mean along the first axis over what is finite; NaN where nothing is."""
     counted = np.isfinite(values)
+    number = counted.sum(axis=0)
     total = np.where(counted, values, 0.0).sum(axis=0)
-    return np.asarray(np.where(counted.any(axis=0), total / counted.sum(axis=0).clip(1), np.nan))
+    return np.asarray(np.where(number > 0, total / np.maximum(number, 1), np.nan))
 
 
 def _with_hyper(members: Any, hyper: Mapping[str, dict[str, Array]]) -> Any:
@@ -249,3 +264,9 @@ def _with_hyper(members: Any, hyper: Mapping[str, dict[str, Array]]) -> Any:
         for name, agent in members.agents.items()
     }
     return dataclasses.replace(members, agents=agents)
+
+
+if __name__ == "__main__":
+    from marl_algos.apps import pbt
+
+    raise SystemExit(pbt())

@@ -245,3 +245,9 @@ class PSRO:
             if step.gap <= self.config.tolerance:
                 break
         return state, steps
+
+
+if __name__ == "__main__":
+    from marl_algos.apps import psro
+
+    raise SystemExit(psro())

@@ -39,8 +39,7 @@ class SelfPlayConfig:
     """How opponents are kept and drawn.
 
     Attributes:
-        rounds: rounds of the run; each ends with a snapshot.
-        updates_per_round: updates of every learner between two snapshots.
+        updates_per_round: updates of every learner in a round, which ends with a snapshot.
         capacity: snapshots kept of each type.
         sampling: how opponents are drawn, with x the win rate against one: `"latest"`,
             `"uniform"`, `"prioritized"` ((1 - x)^power: those one loses to) or `"close"`
@@ -58,7 +57,6 @@ class SelfPlayConfig:
         ValueError: naming the field that is outside its domain.
     """
 
-    rounds: int = 20
     updates_per_round: int = 10
     capacity: int = 16
     sampling: str = "prioritized"
@@ -74,7 +72,6 @@ class SelfPlayConfig:
             if value not in allowed:
                 raise ValueError(f"selfplay.{name} is {value!r}; allowed: {', '.join(allowed)}")
         for name, least in (
-            ("rounds", 1),
             ("updates_per_round", 1),
             ("capacity", 2),
             ("num_matches", 1),
@@ -323,3 +320,9 @@ def _check_seats(env: Environment, seats: Mapping[str, str]) -> None:
             raise ValueError(
                 f"selfplay.seats: {seat!r} and {source!r} differ in spaces or number of agents"
             )
+
+
+if __name__ == "__main__":
+    from marl_algos.apps import selfplay
+
+    raise SystemExit(selfplay())

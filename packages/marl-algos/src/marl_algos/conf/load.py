@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 from hydra import compose, initialize_config_module
@@ -15,6 +16,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from marl_algos.conf.populations import RUNS
 from marl_algos.conf.schema import ALGO_SECTIONS, AlgoSection, Config, NetworkSection
 from marl_algos.learners import LEARNERS
 from marl_algos.settings import NetworkConfig, TypeConfig
@@ -55,13 +57,16 @@ def register() -> None:
     store.store(name="schema", node=Config)
     for name, section in ALGO_SECTIONS.items():
         store.store(group="algo/schema", name=name, node=section)
+    for name, schema in RUNS.items():
+        store.store(name=f"schema_{name}", node=schema)
 
 
-def load_config(overrides: Sequence[str]) -> Config:
+def load_config(overrides: Sequence[str], app: str = "config") -> Config:
     """The configuration of a command line.
 
     Args:
         overrides: Hydra overrides such as `"algo.num_envs=8"` or `"data=lobster"`.
+        app: name of the primary configuration: `"config"`, `"selfplay"`, `"pbt"` or `"psro"`.
 
     Raises:
         ConfigError: if a key is unknown, or a value has the wrong type or is not allowed.
@@ -70,10 +75,38 @@ def load_config(overrides: Sequence[str]) -> Config:
     GlobalHydra.instance().clear()
     try:
         with initialize_config_module("marl_algos.conf", version_base="1.3"):
-            composed = compose("config", overrides=list(overrides))
+            composed = compose(app, overrides=list(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_explain(error)) from error
     return check_config(composed)
+
+
+def load_saved(path: Path, overrides: Sequence[str]) -> tuple[Config, str]:
+    """The configuration of a run folder, with changes on top.
+
+    Args:
+        path: its `config.yaml`.
+        overrides: `key=value` of keys that the configuration has.
+
+    Returns:
+        The configuration, and the name of the primary configuration that it belongs to.
+
+    Raises:
+        ConfigError: if the file is missing or does not fit this version, or a value is not allowed.
+    """
+    if not path.exists():
+        raise ConfigError(f"{path} does not exist; name the folder of a run")
+    try:
+        saved = OmegaConf.load(path)
+        app = next((name for name in RUNS if name in saved), "config")
+        base = load_config([f"algo={saved.algo.name}"], app)
+        base.env.agents = {}
+        merged = OmegaConf.merge(
+            OmegaConf.structured(base), saved, OmegaConf.from_dotlist(list(overrides))
+        )
+    except (OmegaConfBaseException, AttributeError, ValueError) as error:
+        raise ConfigError(f"{path}: {_explain(error)}") from error
+    return check_config(cast(DictConfig, merged)), app
 
 
 def check_config(composed: DictConfig) -> Config:

@@ -201,10 +201,40 @@ class CheckpointSection:
     Attributes:
         every: updates between checkpoints; one is always made after the last update.
         keep: checkpoints kept beside the best one.
+        max_loss: a loss beyond it, in absolute value, ends the run as diverged; null has no limit.
     """
 
     every: int = 25
     keep: int = 2
+    max_loss: float | None = 1e6
+
+
+@dataclass
+class TransferSection:
+    """A warm start from what another run has learned.
+
+    Attributes:
+        run: folder of the run; null starts from random networks.
+        seats: types that start from the policy of another type there, e.g. `{execution: rival}`.
+    """
+
+    run: str | None = None
+    seats: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class LoggingSection:
+    """Takers of metrics beside `metrics.jsonl`.
+
+    Attributes:
+        tensorboard: event files in the run folder; needs the extra `tensorboard`.
+        wandb: Weights & Biases; needs the extra `wandb`.
+        wandb_project: project there.
+    """
+
+    tensorboard: bool = False
+    wandb: bool = False
+    wandb_project: str = "marl-algos"
 
 
 @dataclass
@@ -238,6 +268,8 @@ class Config:
         network: networks.
         evaluation: comparison with rule-based policies.
         checkpoint: saving.
+        logging: further takers of metrics.
+        transfer: warm start from another run.
     """
 
     seed: int = 0
@@ -252,3 +284,5 @@ class Config:
     network: NetworkSection = field(default_factory=NetworkSection)
     evaluation: EvaluationSection = field(default_factory=EvaluationSection)
     checkpoint: CheckpointSection = field(default_factory=CheckpointSection)
+    logging: LoggingSection = field(default_factory=LoggingSection)
+    transfer: TransferSection = field(default_factory=TransferSection)

@@ -1,0 +1,120 @@
+"""Sections of self-play, population-based training and PSRO, and the runs that have them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from marl_algos.conf.schema import Config
+from marl_algos.pbt import PBTConfig
+from marl_algos.psro import PSROConfig
+from marl_algos.selfplay import SelfPlayConfig
+
+
+@dataclass
+class SelfPlaySection:
+    """Opponents of self-play; `marl_algos.selfplay.SelfPlayConfig` documents the fields."""
+
+    updates_per_round: int = 10
+    capacity: int = 16
+    sampling: str = "prioritized"
+    power: float = 2.0
+    latest_share: float = 0.3
+    num_matches: int = 64
+    win_rule: str = "median"
+    seats: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class PBTSection:
+    """A population; `marl_algos.pbt.PBTConfig` documents the fields."""
+
+    population: int = 10
+    updates_per_generation: int = 10
+    cut: float = 0.2
+    resample: float = 0.25
+    ranges: dict[str, list[float]] = field(
+        default_factory=lambda: {"learning_rate": [1e-4, 1e-2], "entropy_coef": [1e-3, 1e-1]}
+    )
+
+
+@dataclass
+class PSROSection:
+    """Growth of a population; `marl_algos.psro.PSROConfig` documents the fields.
+
+    The updates of a best response are `algo.total_env_steps` shared among the iterations.
+    """
+
+    solver: str = "nash"
+    max_iterations: int = 10
+    num_matches: int = 256
+    tolerance: float = 0.0
+
+
+@dataclass
+class SelfPlayRun(Config):
+    """A run of self-play; a step of the run is a round.
+
+    Attributes:
+        selfplay: opponents.
+    """
+
+    selfplay: SelfPlaySection = field(default_factory=SelfPlaySection)
+
+
+@dataclass
+class PBTRun(Config):
+    """A run of population-based training; a step of the run is a generation.
+
+    Attributes:
+        pbt: the population.
+    """
+
+    pbt: PBTSection = field(default_factory=PBTSection)
+
+
+@dataclass
+class PSRORun(Config):
+    """A run of PSRO; a step of the run is an iteration.
+
+    Attributes:
+        psro: the growth.
+    """
+
+    psro: PSROSection = field(default_factory=PSROSection)
+
+
+RUNS = {"selfplay": SelfPlayRun, "pbt": PBTRun, "psro": PSRORun}
+"""Schemas of the runs beside training, by name of the primary configuration."""
+
+
+def selfplay_config(section: SelfPlaySection) -> SelfPlayConfig:
+    """Checked settings.
+
+    Raises:
+        ValueError: naming the field that is outside its domain.
+    """
+    fields = {**vars(section), "seats": tuple(sorted(section.seats.items()))}
+    return SelfPlayConfig(**fields)
+
+
+def pbt_config(section: PBTSection) -> PBTConfig:
+    """Checked settings.
+
+    Raises:
+        ValueError: naming the field that is outside its domain.
+    """
+    for name, limits in section.ranges.items():
+        if len(limits) != 2:
+            raise ValueError(f"pbt.ranges.{name} is {limits}; give [lowest, highest]")
+    ranges = tuple((name, (low, high)) for name, (low, high) in sorted(section.ranges.items()))
+    return PBTConfig(**{**vars(section), "ranges": ranges})
+
+
+def psro_config(section: PSROSection, num_updates: int) -> PSROConfig:
+    """Checked settings for runs of `num_updates` updates in all.
+
+    Raises:
+        ValueError: naming the field that is outside its domain.
+    """
+    iterations = max(section.max_iterations, 1)
+    return PSROConfig(**vars(section), updates_per_response=-(-num_updates // iterations))

@@ -1,0 +1,140 @@
+"""Runs of self-play, population-based training and PSRO: what they write, how they go on."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+from marl_algos import apps, train
+from marl_algos.checkpoint import named_leaves
+from marl_algos.conf.load import ConfigError, load_config
+from marl_algos.data import make_market
+from marl_algos.logging import read_metrics
+from marl_algos.runfolder import open_run_folder
+
+SMALL = [
+    "experiment=smoke",
+    "progress=none",
+    "algo.num_envs=4",
+    "algo.num_steps=2",
+    "algo.num_epochs=1",
+    "algo.num_minibatches=1",
+    "network.hidden=[4]",
+    "env.num_steps=2",
+    "env.messages_per_step=2",
+    "env.num_slots=16",
+    "data.num_openings=4",
+    "evaluation.every=0",
+    "evaluation.num_episodes=2",
+    "checkpoint.every=1",
+]
+
+
+def session(app, session_class, overrides, root):
+    arguments = [*SMALL, f"run.root={root}", "run.name=a", *overrides]
+    config = load_config(arguments, app)
+    market = make_market(config)
+    folder = open_run_folder(config)
+    folder.start(config, market.description, "test")
+    return session_class(config, market, folder)
+
+
+def same(left, right):
+    pairs = zip(named_leaves(left).values(), named_leaves(right).values(), strict=True)
+    return all(np.array_equal(np.asarray(a), np.asarray(b)) for a, b in pairs)
+
+
+def test_selfplay__goes_on_where_it_was_with_the_same_numbers(tmp_path):
+    overrides = [
+        "algo.total_env_steps=48",
+        "selfplay.updates_per_round=2",
+        "selfplay.capacity=2",
+        "selfplay.num_matches=2",
+    ]
+    whole = session("selfplay", apps.SelfPlaySession, overrides, tmp_path)
+    state = whole.train()
+    assert whole.total == 3
+    whole.close()
+    table = pl.read_parquet(tmp_path / "a" / "win_rates.parquet")
+    assert set(table["round"]) == {1, 2, 3}
+    assert set(table["learner"]) == {"execution", "market_maker"}
+    lines = read_metrics(tmp_path / "a" / "metrics.jsonl")
+    assert [line["env_steps"] for line in lines] == [16, 32, 48]
+    assert set(lines[0]["agents"]) == {"execution", "market_maker"}
+
+    again = session("selfplay", apps.SelfPlaySession, [*overrides, "resume=true"], tmp_path)
+    again._play, again.learner = whole._play, whole.learner  # nothing is compiled twice
+    again._last._manager.delete(3)  # as if the run had been killed in its last round
+    ended = again.train()
+    again.close()
+    assert same(state, ended)
+    assert pl.read_parquet(tmp_path / "a" / "win_rates.parquet").equals(table)
+
+
+def test_psro__writes_the_history_of_the_gap(tmp_path):
+    overrides = ["algo.total_env_steps=16", "psro.max_iterations=2", "psro.num_matches=2"]
+    growth = session("psro", apps.PSROSession, overrides, tmp_path)
+    state = growth.train()
+    growth.close()
+    table = pl.read_parquet(tmp_path / "a" / "psro.parquet")
+    assert 1 <= table.height <= 2
+    assert (table["gap"] >= 0.0).all()
+    assert growth.is_finished(state) == (table["gap"][-1] == 0.0)
+    assert set(growth.policies(state)) == {"execution", "market_maker"}
+
+
+def test_pbt__run_leaves_lineage_and_evaluation(tmp_path):
+    overrides = ["env=market_maker", "pbt.population=2", "pbt.updates_per_generation=2"]
+    overrides += ["algo.total_env_steps=32", f"run.root={tmp_path}", "run.name=a"]
+    assert apps.pbt([*SMALL, *overrides]) == 0
+    folder = tmp_path / "a"
+    lineage = pl.read_parquet(folder / "lineage.parquet")
+    assert lineage["generation"].to_list() == [1, 1, 2, 2]
+    assert lineage["market_maker.learning_rate"].n_unique() >= 3
+    line = read_metrics(folder / "metrics.jsonl")[-1]
+    assert len(line["agents"]["market_maker"]["loss"]) == 2
+    meta = json.loads((folder / "meta.json").read_text())
+    assert (meta["status"], meta["env_steps"]) == ("finished", 32)
+    assert (folder / "evaluation.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("app", "overrides", "message"),
+    [
+        ("selfplay", ["selfplay.sampling=all"], "selfplay.sampling is 'all'"),
+        ("selfplay", ["selfplay.typo=1"], "unknown configuration key 'selfplay.typo'"),
+        ("selfplay", ["env=market_maker"], "two agent types or more"),
+        ("selfplay", ["+selfplay.seats.execution=market_maker"], "differ in spaces"),
+        ("pbt", ["pbt.cut=0.9"], "pbt.cut is 0.9"),
+        ("pbt", ["num_seeds=2"], "populations run one seed"),
+        ("psro", ["psro.solver=dice"], "psro.solver is 'dice'"),
+    ],
+)
+def test_mistakes__end_with_one_message(app, overrides, message, tmp_path, capsys):
+    arguments = [*SMALL, f"run.root={tmp_path / 'runs'}", "run.name=a", *overrides]
+    assert getattr(apps, app)(arguments) == train.USAGE_ERROR
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_sinks__that_are_not_installed_are_refused_before_anything_is_written(tmp_path, capsys):
+    import importlib.util
+
+    if importlib.util.find_spec("wandb"):
+        pytest.skip("wandb is installed")
+    arguments = [*SMALL, f"run.root={tmp_path / 'runs'}", "logging.wandb=true"]
+    assert train.main(arguments) == train.USAGE_ERROR
+    assert "pip install 'marl-algos[wandb]'" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_loss__beyond_its_limit_is_refused_like_a_nan(tmp_path):
+    overrides = ["env=market_maker", "checkpoint.max_loss=1e-9", f"run.root={tmp_path}"]
+    with pytest.raises(train.DivergedError, match=r"update 1: the loss of 'market_maker' is"):
+        train.run(load_config([*SMALL, *overrides, "run.name=a"]))
+
+
+def test_load__sections_belong_to_their_own_command():
+    with pytest.raises(ConfigError, match="unknown configuration key"):
+        load_config(["pbt.population=3"])
