@@ -37,7 +37,7 @@ def exploitability_view(found: dict[str, Any]) -> Table:
 
 
 def attack_view(found: dict[str, Any]) -> Table:
-    """What attacks and stress cost each victim."""
+    """What attacks and stress cost each victim; the report of the run has all columns."""
     table = Table(
         title="PnL lost to attacks and stress, ticks x shares",
         title_justify="left",
@@ -45,10 +45,7 @@ def attack_view(found: dict[str, Any]) -> Table:
     )
     for name in ("policies", "scenario", "victim"):
         table.add_column(name)
-    for name in (
-        "clean PnL", "lost (95 % interval)", "worst 5 % before", "after", "inventory x",
-        "spread +", "depth %", "recovery", "attacker PnL", "lost per cost",
-    ):  # fmt: skip
+    for name in ("clean PnL", "lost (95 % interval)", "attacker PnL", "lost per cost"):
         table.add_column(name, justify="right")
     for row in found["rows"]:
         table.add_row(
@@ -57,12 +54,6 @@ def attack_view(found: dict[str, Any]) -> Table:
             people_name(row["agent_type"]),
             number(row["clean"]),
             with_interval(row["damage"]),
-            number(row["worst_clean"]),
-            number(row["worst_attacked"]),
-            optional(row["inventory_ratio"]),
-            number(row["spread_change"]["value"]),
-            percent(row["depth_change"]),
-            number(row["recovery_steps"]),
             optional(row["attacker_pnl"]),
             optional(row["damage_per_cost"]),
         )

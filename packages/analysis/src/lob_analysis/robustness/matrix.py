@@ -150,7 +150,8 @@ def compare_pair(
         cost = attacked.of(ATTACKER, "manipulation_cost") if reported else np.maximum(-pnl, 0.0)
         attacker_pnl, attacker_cost = float(pnl.mean()), float(cost.mean())
         if attacker_cost > 0:
-            ratio = sum(estimate.value for estimate in damage.values()) / attacker_cost
+            agents = {name: clean.results[name][MEASURE].shape[-1] for name in victims}
+            ratio = sum(agents[name] * damage[name].value for name in victims) / attacker_cost
     before, after = _depth(clean), _depth(attacked)
     recovery = recovery_steps(clean.market["mid"], attacked.market["mid"])
     return [
