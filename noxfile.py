@@ -135,6 +135,43 @@ def train(session: nox.Session) -> None:
         session.run("lob-analysis", "report", env=jax_environment())
 
 
+def run_app(session: nox.Session, module: str) -> None:
+    """Runs one of the applications beside training with the session's arguments."""
+    install(session, *PACKAGES)
+    session.run("python", "-m", f"marl_algos.{module}", *session.posargs, env=jax_environment())
+
+
+@nox.session(default=False)
+def evaluate(session: nox.Session) -> None:
+    """Play the policies of a run again: `-- runs/NAME evaluation.num_episodes=1024`."""
+    run_app(session, "evaluate")
+
+
+@nox.session(default=False)
+def selfplay(session: nox.Session) -> None:
+    """Train against a pool of frozen snapshots; Hydra overrides after `--`."""
+    run_app(session, "selfplay")
+
+
+@nox.session(default=False)
+def pbt(session: nox.Session) -> None:
+    """Train a population whose settings evolve; Hydra overrides after `--`."""
+    run_app(session, "pbt")
+
+
+@nox.session(default=False)
+def psro(session: nox.Session) -> None:
+    """Grow a game among policies by best responses; Hydra overrides after `--`."""
+    run_app(session, "psro")
+
+
+@nox.session(default=False)
+def analyse(session: nox.Session) -> None:
+    """Study a run: `-- exploit runs/NAME`, `-- attack runs/NAME`; `-- --help` lists all."""
+    install(session, *PACKAGES)
+    session.run("lob-analysis", *session.posargs, env=jax_environment())
+
+
 @nox.session(default=False)
 def report(session: nox.Session) -> None:
     """Write report.html of a run folder: `-- runs/NAME`, or the newest run when none is named."""
