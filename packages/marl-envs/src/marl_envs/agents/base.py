@@ -219,6 +219,29 @@ class Observation(abc.ABC):
 
 
 @dataclasses.dataclass(frozen=True)
+class Extended(Observation):
+    """What another observation shows, then more: list it before that one among the bases."""
+
+    @abc.abstractmethod
+    def more_names(self) -> tuple[str, ...]:
+        """Names of what is added."""
+
+    @abc.abstractmethod
+    def extend(self, vector: Array, market: MarketState, book: BookState) -> Array:
+        """`vector` `[F]` of the other observation with what is added behind it."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the other observation, then what is added."""
+        return (*super().names, *self.more_names())  # type: ignore[safe-super]
+
+    def observe(self, agent: AgentState, market: MarketState, book: BookState) -> Array:
+        """One entry for each of `names`."""
+        vector = super().observe(agent, market, book)  # type: ignore[safe-super]
+        return self.extend(vector, market, book)
+
+
+@dataclasses.dataclass(frozen=True)
 class Reward(abc.ABC):
     """Pays an agent for a step."""
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from lob_core.types import BookState
 from lob_core.views import level_2
 
-from marl_envs.agents.base import symlog
+from marl_envs.agents.base import Extended, symlog
 from marl_envs.types import MarketState
 
 Array = jax.Array
@@ -39,8 +39,8 @@ def level_features(book: BookState, market: MarketState, num_levels: int) -> Arr
 
 
 @dataclasses.dataclass(frozen=True)
-class Levels:
-    """The part that observations which show levels of the book have in common.
+class Levels(Extended):
+    """The best levels of both sides behind another observation.
 
     Attributes:
         num_levels: levels a side, >= 1.
@@ -55,10 +55,10 @@ class Levels:
         if self.num_levels < 1:
             raise ValueError(f"num_levels is {self.num_levels}; it must be >= 1")
 
-    def append_names(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """`names`, then bid distances, bid sizes, ask distances, ask sizes."""
-        return (*names, *level_names(self.num_levels))
+    def more_names(self) -> tuple[str, ...]:
+        """Bid distances, bid sizes, ask distances, ask sizes."""
+        return level_names(self.num_levels)
 
-    def append_levels(self, vector: Array, book: BookState, market: MarketState) -> Array:
+    def extend(self, vector: Array, market: MarketState, book: BookState) -> Array:
         """`vector` `[F]`, then the levels, `[F + 4 L]` float32."""
         return jnp.concatenate([vector, level_features(book, market, self.num_levels)])

@@ -7,9 +7,9 @@ from typing import Final
 
 import jax
 import jax.numpy as jnp
-from lob_core.types import EventType, Message
+from lob_core.types import BookState, EventType, Message
 
-from marl_envs.agents.base import symlog
+from marl_envs.agents.base import Extended, symlog
 from marl_envs.types import MarketState
 
 Array = jax.Array
@@ -35,8 +35,8 @@ def latest(market: MarketState, num_messages: int) -> Message:
 
 
 @dataclasses.dataclass(frozen=True)
-class RecentMessages:
-    """The part that observations which show messages have in common.
+class RecentMessages(Extended):
+    """The latest messages of the market behind another observation.
 
     Each message has seven features: whether it adds, takes away or executes an order, its side
     (+1 bid, -1 ask), the distance of its price from the mid towards the passive side in ticks
@@ -60,12 +60,12 @@ class RecentMessages:
         """Messages that the market has to remember."""
         return self.num_messages
 
-    def append_names(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """`names`, then the features of each message; message 1 is the newest."""
+    def more_names(self) -> tuple[str, ...]:
+        """The features of each message; message 1 is the newest."""
         numbers = range(self.num_messages, 0, -1)
-        return (*names, *(f"message_{i}_{field}" for i in numbers for field in _FIELDS))
+        return tuple(f"message_{i}_{field}" for i in numbers for field in _FIELDS)
 
-    def append_messages(self, vector: Array, market: MarketState) -> Array:
+    def extend(self, vector: Array, market: MarketState, book: BookState) -> Array:
         """`vector` `[F]`, then the messages, `[F + 7 M]` float32."""
         messages = latest(market, self.num_messages)
         event = messages.event_type

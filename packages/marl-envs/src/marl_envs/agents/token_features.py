@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from lob_core.types import BookState, EventType
 from lob_core.views import level_2
 
+from marl_envs.agents.base import Extended
 from marl_envs.agents.book_features import level_names
 from marl_envs.agents.message_features import latest
 from marl_envs.spaces import MultiDiscrete
@@ -26,8 +27,10 @@ _FIELDS: Final = ("event", "side", "distance", "size")
 
 
 @dataclasses.dataclass(frozen=True)
-class Tokenizer:
-    """Turns numbers into tokens; each kind of number has its own part of the vocabulary.
+class Tokenizer(Extended):
+    """Another observation, the best levels and the latest messages, all as integer tokens.
+
+    Each kind of number has its own part of the vocabulary.
 
     In order: 128 tokens for features of the own state (steps of 1/8 from -8 on), 2 D + 2 for
     distances from the mid (missing, then -D .. D ticks, farther ones cut), 24 for sizes (0, then
@@ -61,16 +64,16 @@ class Tokenizer:
         """Tokens of each part: own state, distance, size, event, side."""
         return _NUM_OWN, 2 * self.max_distance + 2, _NUM_SIZES, _NUM_EVENTS, _NUM_SIDES
 
-    def token_space(self, num_own: int) -> MultiDiscrete:
-        """All tokens have the whole vocabulary as their range."""
-        num_tokens = num_own + 4 * self.num_levels + len(_FIELDS) * self.num_messages
-        return MultiDiscrete((sum(self.vocabulary),) * num_tokens)
+    @property
+    def space(self) -> MultiDiscrete:
+        """Every token has the whole vocabulary as its range."""
+        return MultiDiscrete((sum(self.vocabulary),) * len(self.names))
 
-    def append_names(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """`names`, then levels as in `level_names`, then messages, number 1 the newest."""
+    def more_names(self) -> tuple[str, ...]:
+        """Levels as in `level_names`, then messages, number 1 the newest."""
         numbers = range(self.num_messages, 0, -1)
         messages = (f"message_{i}_{field}" for i in numbers for field in _FIELDS)
-        return (*names, *level_names(self.num_levels), *messages)
+        return (*level_names(self.num_levels), *messages)
 
     def own(self, vector: Array) -> Array:
         """Tokens of features that are logs, shares or flags, `[F]` int32."""
@@ -88,18 +91,9 @@ class Tokenizer:
         bits = 32 - jax.lax.clz(jnp.maximum(size, 0))
         return self._offset(2) + jnp.minimum(bits, _NUM_SIZES - 1)
 
-    def tokens(self, own: Array, book: BookState, market: MarketState) -> Array:
-        """Own state, levels and messages.
-
-        Args:
-            own: `[F]` float32, features of the agent's own state.
-            book: the book, leaves `[N]`.
-            market: public facts.
-
-        Returns:
-            `[F + 4 L + 4 M]` int32.
-        """
-        parts = [self.own(own)]
+    def extend(self, vector: Array, market: MarketState, book: BookState) -> Array:
+        """Tokens of `vector` `[F]`, of the levels and of the messages, `[F + 4 L + 4 M]` int32."""
+        parts = [self.own(vector)]
         for levels in level_2(book, self.num_levels):
             parts += [self.distance(levels.price, market, levels.size > 0), self.size(levels.size)]
         messages = latest(market, self.num_messages)

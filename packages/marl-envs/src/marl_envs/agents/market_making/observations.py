@@ -12,7 +12,6 @@ from marl_envs.agents.book_features import Levels
 from marl_envs.agents.features import Features, market_features, own_orders, position, stack
 from marl_envs.agents.message_features import RecentMessages
 from marl_envs.agents.token_features import Tokenizer
-from marl_envs.spaces import MultiDiscrete
 from marl_envs.types import AgentState, MarketState
 
 Array = jax.Array
@@ -81,46 +80,14 @@ class Engineered(Basic):
 
 @dataclasses.dataclass(frozen=True)
 class Book(Levels, Basic):
-    """What `Basic` shows, then the best levels of both sides."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Own state and spread, then bid distances, bid sizes, ask distances, ask sizes."""
-        return self.append_names(super().names)
-
-    def observe(self, agent: AgentState, market: MarketState, book: BookState) -> Array:
-        """`[F]` float32, one entry for each of `names`."""
-        return self.append_levels(super().observe(agent, market, book), book, market)
+    """What `Basic` shows, then the best levels of both sides; see `Levels`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Messages(RecentMessages, Basic):
-    """What `Basic` shows, then the latest messages of the market."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Own state and spread, then seven features of each message."""
-        return self.append_names(super().names)
-
-    def observe(self, agent: AgentState, market: MarketState, book: BookState) -> Array:
-        """`[F]` float32, one entry for each of `names`."""
-        return self.append_messages(super().observe(agent, market, book), market)
+    """What `Basic` shows, then the latest messages of the market; see `RecentMessages`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Tokens(Tokenizer, Basic):
-    """What `Basic` shows, the best levels and the latest messages, all as integer tokens."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Own state and spread, then levels, then messages."""
-        return self.append_names(super().names)
-
-    @property
-    def space(self) -> MultiDiscrete:
-        """Every token has the whole vocabulary as its range."""
-        return self.token_space(len(super().names))
-
-    def observe(self, agent: AgentState, market: MarketState, book: BookState) -> Array:
-        """`[F]` int32, one token for each of `names`."""
-        return self.tokens(super().observe(agent, market, book), book, market)
+    """What `Basic` shows, the best levels and the latest messages, as tokens; see `Tokenizer`."""
