@@ -180,6 +180,15 @@ def report(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def notebooks(session: nox.Session) -> None:
+    """Execute the teaching notebooks: `-- 03 07` for some; they go to notebooks/executed."""
+    install(session, *PACKAGES)
+    session.install("--group", "packages/analysis/pyproject.toml:notebooks", *constraints())
+    script = "packages/analysis/notebooks/run.py"
+    session.run("python", script, *session.posargs, env=jax_environment())
+
+
+@nox.session(default=False)
 def prepare(session: nox.Session) -> None:
     """Turn LOBSTER files into a prepared store: `-- RAW_FOLDER STORE_FOLDER`."""
     install(session, "lob-data")
