@@ -81,7 +81,7 @@ figure.update_xaxes(title="time (s)", col=1).update_xaxes(
     title="spread (ticks)", range=[0, 8], col=2
 )
 figure.update_yaxes(title="mid (ticks)", col=1)
-style(figure).show()
+style(figure).update_layout(legend={"y": -0.2, "yanchor": "top"}).show()
 
 # %% [markdown]
 # ## The shape of the book

@@ -84,7 +84,7 @@ for color, name in zip(("#1f77b4", "#d62728"), env.groups, strict=True):
             y=values, name=name, line_color=color, showlegend=column == 1, row=1, col=column
         )
 figure.update_xaxes(title="update")
-style(figure).show()
+style(figure).update_layout(legend={"y": -0.2, "yanchor": "top"}).show()
 
 # %% [markdown]
 # ## Did it learn? Ask on other data
@@ -141,13 +141,18 @@ for label, policies, color in (
     ("untrained", untrained, "#b8bdc4"),
     ("trained", agents, "#1f77b4"),
 ):
-    for column, (name, share) in enumerate(shares(policies).items(), start=1):
-        column = list(env.groups).index(name) + 1
+    by_type = shares(policies)
+    for column, name in enumerate(env.groups, start=1):
         figure.add_bar(
-            y=share, name=label, marker_color=color, showlegend=column == 1, row=1, col=column
+            y=by_type[name],
+            name=label,
+            marker_color=color,
+            showlegend=column == 1,
+            row=1,
+            col=column,
         )
 figure.update_xaxes(title="action").update_yaxes(title="share at the open", col=1)
-style(figure).show()
+style(figure).update_layout(legend={"y": -0.2, "yanchor": "top"}).show()
 
 # %% [markdown]
 # ## Things to try

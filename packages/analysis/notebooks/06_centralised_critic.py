@@ -165,7 +165,7 @@ for color, (label, make) in zip(
 figure.add_hline(y=price_impact(2.0, 1.0), line_dash="dot", row=1, col=2)
 figure.update_yaxes(range=[-0.5, 1.0], col=1)
 figure.update_xaxes(title="update")
-style(figure).show()
+style(figure).update_layout(legend={"y": -0.2, "yanchor": "top"}).show()
 
 # %% [markdown]
 # ## Things to try
