@@ -72,15 +72,16 @@ print("traded shares by step:", info["market"]["volume"].mean().round(1))
 # %% [markdown]
 # ## One episode
 #
-# **What to see:** the makers' inventories go up and down around zero, because their quotes lean
-# against them; the schedule's is a straight staircase, because it is told to; those who follow
-# trends or value hold positions for as long as they believe in them.
+# **What to see:** all agents of a type together. The makers hold little, because their quotes lean
+# against what they have; the schedule's inventory is a straight staircase, because it is told to;
+# those who follow trends or value hold positions for as long as they believe in them.
 
 # %%
 figure = go.Figure()
 for name in ("maker", "twap", "value", "trend"):
-    figure.add_scatter(y=info["agents"][name]["inventory"][0, :, 0], name=name, line_shape="hv")
-figure.update_layout(xaxis_title="step", yaxis_title="inventory (shares)")
+    held = info["agents"][name]["inventory"][0].sum(axis=-1)
+    figure.add_scatter(y=held, name=name, line_shape="hv")
+figure.update_layout(xaxis_title="step", yaxis_title="inventory of the type (shares)")
 style(figure).show()
 
 # %% [markdown]

@@ -90,16 +90,17 @@ print("regret matching, average:", [x.round(3).tolist() for x in average])
 # %%
 stakes = np.array([[0.0, -0.25, 0.5], [0.25, 0.0, -0.05], [-0.5, 0.05, 0.0]])
 print("equilibrium:", solve_zero_sum(stakes)[0].round(4).tolist(), "= 1/16, 10/16, 5/16")
-simplex_picture(stakes, ["rock", "paper", "scissors"], time=60.0).figure.show()
+simplex_picture(stakes, ["rock", "paper", "scissors"], time=150.0).figure.show()
 
 # %% [markdown]
 # ## Neural learners circle as well
 #
 # Two independent PPO learners play matching pennies. To each of them the other is part of a world
 # that does not stand still, so the guarantees of single-agent learning are gone. **What to see:**
-# the probabilities chase each other; where they are at the last update is an accident, their
-# average says more. Fictitious play, self-play with a pool of old opponents, and PSRO (notebooks 7
-# and 8) are ways to learn against the average.
+# the probabilities chase each other, and stay longer in a corner each time, where hardly anything
+# is sampled that could lead out of it; where they are at the last update is an accident.
+# Fictitious play, self-play with a pool of old opponents, and PSRO (notebooks 7 and 8) are ways to
+# learn against the average.
 
 # %%
 env = matching_pennies()
