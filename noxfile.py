@@ -236,6 +236,7 @@ def pins(session: nox.Session) -> None:
     sources = [f"packages/{name}/pyproject.toml" for name in PACKAGES]
     groups = [item for path in sources for item in ("--group", f"{path}:test")]
     groups += ["--group", "packages/marl-algos/pyproject.toml:learn"]
+    groups += ["--group", "packages/analysis/pyproject.toml:notebooks"]
     groups += [
         item for g in ("test", "lint", "typecheck") for item in ("--group", f"pyproject.toml:{g}")
     ]
