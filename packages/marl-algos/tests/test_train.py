@@ -64,7 +64,13 @@ def test_run__leaves_everything_the_report_reads(finished):
     assert table.select(keys).is_unique().all()
     assert set(table["policy"]) == {"learned", "avellaneda_stoikov", "do_nothing"}
     episodes = pl.read_parquet(finished / "episodes.parquet")
-    assert episodes.height == 3 * 4
+    assert episodes.height == 3 * 8 * 4
+    ends = episodes.filter(pl.col("step") == 3).join(table, on=["policy", "episode", "agent"])
+    assert ends.height == 3 * 8
+    assert ends.select("inventory", "window").rows() == (
+        ends.select("inventory_end", "window_right").rows()
+    )
+    first = episodes.filter(pl.col("episode") == 0)
     matrix = pl.read_parquet(finished / "matrix.parquet")
     labels = {"market_maker=learned", "market_maker=avellaneda_stoikov"}
     assert set(matrix["combination"]) == labels
@@ -75,7 +81,7 @@ def test_run__leaves_everything_the_report_reads(finished):
     book = pl.read_parquet(finished / "book.parquet")
     assert book.columns == ["policy", "step", "time", "side", "level", "price", "size"]
     best = book.filter((pl.col("level") == 1) & (pl.col("side") == 1)).join(
-        episodes.select("policy", "step", "best_bid"), on=["policy", "step"]
+        first.select("policy", "step", "best_bid"), on=["policy", "step"]
     )
     assert best.height == 3 * 4
     assert (best["price"] == best["best_bid"]).all()

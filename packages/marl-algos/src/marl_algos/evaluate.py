@@ -49,6 +49,8 @@ CHOICE_METRIC: Final = "pnl"
 """What the constant action of a baseline is chosen by, on the validation split."""
 BOOK_LEVELS: Final = 10
 """Price levels a side that are recorded."""
+RECORDED_EPISODES: Final = 32
+"""Episodes of which every step is recorded; the book only of the first."""
 _QUICK: Final[dict[str, str | bool]] = {"xla_backend_optimization_level": "0"}
 """Compiler options of programs that run a few times only, on CPUs: less than half the time."""
 _FEW_PLAYS = 4
@@ -216,7 +218,7 @@ class Evaluator:
             carry = carry | {name: move.carry for name, move in moves.items()}
             bids, asks = level_2(jax.tree.map(lambda x: x[0], state.book), BOOK_LEVELS)
             shown = {"market": info["market"], "agents": info["agents"], "actions": action}
-            shown = jax.tree.map(lambda x: x[0], shown)
+            shown = jax.tree.map(lambda x: x[:RECORDED_EPISODES], shown)
             shown["book"] = {"bids": _as_dict(bids), "asks": _as_dict(asks)}
             return (obs, state, carry, info["episode"]), shown
 
@@ -263,8 +265,8 @@ class Evaluation:
         table: a row for each (policy, agent type, agent, episode, learner).
         matrix: a row for each (combination of policies, agent type, agent, episode, learner).
         summary: what `evaluation.json` holds.
-        episodes: one recorded episode for each policy, a row for each step and agent.
-        book: the book of those episodes, a row for each step, side and level.
+        episodes: the first episodes of each policy, a row for each step and agent.
+        book: the book in the first of them, a row for each step, side and level.
     """
 
     table: pl.DataFrame

@@ -23,7 +23,8 @@ class Played:
     Attributes:
         results: final results by agent type.
         clusters: `[E]` int, episodes of equal number play the same recorded window.
-        record: `market`, `agents`, `actions` and `book` of the first episode, leaves `[S, ...]`.
+        record: `market`, `agents` and `actions` of the first `R` episodes, leaves `[S, R, ...]`,
+            and `book` of the first one, leaves `[S, ...]`.
     """
 
     results: Results
@@ -97,12 +98,13 @@ def _rows(played: Played, name: str, seed: int) -> pl.DataFrame:
     )
 
 
-def first_episodes(plays: Plays) -> list[tuple[str, str, dict[str, Any]]]:
-    """The first episode of every policy, as played with the first learner.
+def recorded(plays: Plays) -> list[tuple[str, str, Played]]:
+    """What every policy played, as with the first learner.
 
     Returns:
         Label of the policy, the agent type that a baseline played (empty for learned policies),
-        and the record. A baseline of several types has the type in its label from the second on.
+        and what came of it. A baseline of several types has the type in its label from the second
+        on.
     """
     found = []
     labels: set[str] = set()
@@ -113,28 +115,37 @@ def first_episodes(plays: Plays) -> list[tuple[str, str, dict[str, Any]]]:
             label = f"{policy}:{replaced}" if policy in labels else policy
         if label not in labels:
             labels.add(label)
-            found.append((label, replaced, by_seed[0].record))
+            found.append((label, replaced, by_seed[0]))
     return found
 
 
 def episodes_table(plays: Plays) -> pl.DataFrame:
-    """The first episode of every policy: a row for each step and agent."""
+    """The first episodes of every policy: a row for each episode, agent and step."""
     parts = []
-    for label, replaced, record in first_episodes(plays):
-        market = record["market"]
+    for label, replaced, played in recorded(plays):
+        record = played.record
         time = _time_of(record)
         for name, agents in record["agents"].items():
-            num_steps, num_agents = next(iter(agents.values())).shape
-            step, agent = np.divmod(np.arange(num_steps * num_agents), num_agents)
-            columns = {"step": step, "time": time[step], "agent": agent}
+            num_steps, num_episodes, num_agents = next(iter(agents.values())).shape
+            episode, agent, step = (
+                index.reshape(-1) for index in np.indices((num_episodes, num_agents, num_steps))
+            )
+            columns = {
+                "episode": episode,
+                "window": played.clusters[episode],
+                "step": step,
+                "time": time[step, episode],
+                "agent": agent,
+            }
             columns |= {
-                key: value[step]
-                for key, value in market.items()
+                key: value[step, episode]
+                for key, value in record["market"].items()
                 if key not in ("step", "time_s", "time_ns")
             }
-            columns |= {key: value.reshape(-1) for key, value in agents.items()}
+            columns |= {key: value[step, episode, agent] for key, value in agents.items()}
             if name in record["actions"]:  # rule-based types take none
-                columns |= _action_columns(record["actions"][name])
+                actions = record["actions"][name][step, episode, agent]
+                columns |= _action_columns(actions)
             parts.append(
                 pl.DataFrame(columns).select(
                     pl.lit(label).alias("policy"),
@@ -153,8 +164,9 @@ def book_table(plays: Plays) -> pl.DataFrame:
     best), `price` (ticks), `size` (shares). Levels that do not exist have no row.
     """
     parts = []
-    for label, _, record in first_episodes(plays):
-        time = _time_of(record)
+    for label, _, played in recorded(plays):
+        record = played.record
+        time = _time_of(record)[:, 0]
         for side, levels in ((1, record["book"]["bids"]), (-1, record["book"]["asks"])):
             step, level = np.nonzero(levels["size"] > 0)
             parts.append(
@@ -173,15 +185,14 @@ def book_table(plays: Plays) -> pl.DataFrame:
 
 
 def _time_of(record: dict[str, Any]) -> npt.NDArray[np.float64]:
-    """Seconds since midnight, `[S]`."""
+    """Seconds since midnight, `[S, R]`."""
     market = record["market"]
     seconds = market["time_s"].astype(np.float64) + market["time_ns"] * 1e-9
     return np.asarray(seconds, np.float64)
 
 
 def _action_columns(actions: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
-    """`action` for scalar actions `[S, A]`, else `action_0`, `action_1`, ... of `[S, A, D]`."""
-    if actions.ndim == 2:
-        return {"action": actions.reshape(-1)}
-    flat = actions.reshape(-1, actions.shape[-1])
-    return {f"action_{i}": flat[:, i] for i in range(flat.shape[1])}
+    """`action` for `[rows]` scalar actions, else `action_0`, `action_1`, ... of `[rows, D]`."""
+    if actions.ndim == 1:
+        return {"action": actions}
+    return {f"action_{i}": actions[:, i] for i in range(actions.shape[1])}
