@@ -41,12 +41,19 @@ def install(session: nox.Session, *packages: str, test: bool = False) -> None:
     session.install(*arguments, *constraints())
 
 
-def jax_environment() -> dict[str, str]:
-    """Environment variables for sessions that run JAX."""
+def jax_environment(*, compilation_cache: Path | None = None) -> dict[str, str]:
+    """Environment variables for sessions that run JAX.
+
+    With a `compilation_cache`, processes share the programs that they compile, also over runs.
+    """
     flags = os.environ.get("XLA_FLAGS", "")
     if CPU_FLAG.split("=")[0] not in flags:
         flags = f"{flags} {CPU_FLAG}".strip()
-    return {"XLA_FLAGS": flags}
+    variables = {"XLA_FLAGS": flags}
+    if compilation_cache is not None:
+        variables["JAX_COMPILATION_CACHE_DIR"] = str(compilation_cache)
+        variables["JAX_PERSISTENT_COMPILATION_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
+    return variables
 
 
 @nox.session
@@ -61,7 +68,8 @@ def tests(session: nox.Session, package: str) -> None:
         install(session, package, test=True)
         target = f"packages/{package}/tests"
     spread = ["--numprocesses=auto", "--dist=loadfile"]
-    session.run("python", "-m", "pytest", *spread, target, *session.posargs, env=jax_environment())
+    environment = jax_environment(compilation_cache=Path(session.cache_dir).resolve() / "jax")
+    session.run("python", "-m", "pytest", *spread, target, *session.posargs, env=environment)
 
 
 @nox.session
