@@ -1,20 +1,19 @@
 """The GPU backend without a GPU: what is its own; the common suite runs it in interpret mode."""
 
-import contextlib
 import functools
 import types
 
 import jax
 import jax.numpy as jnp
 import pytest
-from jax import export
 from lob_core import BookConfig, empty_book, engine, process_messages
 from lob_core.backends import pallas_gpu
 from lob_core.testing import random_messages, stack_trees
 from lob_core.testing.agreement import assert_same, make_engine
+from lob_core.testing.programs import TRITON, lower_for_cuda
 
+NUMBA = "lob_core_process_messages"
 CONFIG = BookConfig(num_slots=20, max_trades=5, num_agents=2)
-TRITON = "__gpu$xla.gpu.triton"
 
 
 def batch(config, num_books=3, num_messages=30):
@@ -24,22 +23,10 @@ def batch(config, num_books=3, num_messages=30):
 
 
 def lowered_for_cuda(config, backend):
-    """The program that a GPU would compile, as text; made on this machine, without a GPU."""
+    """The program that a GPU would compile for a batch of books, as text."""
     play = jax.vmap(functools.partial(process_messages, config=config, backend=backend))
     books, messages, _ = batch(config)
-    with contextlib.ExitStack() as stack:
-        if hasattr(jax.sharding, "AbstractDevice"):  # newer JAX wants to know the device
-            device = jax.sharding.AbstractDevice(
-                device_kind="NVIDIA H200", num_cores=132, platform="gpu"
-            )
-            mesh = jax.sharding.AbstractMesh((1,), ("x",), abstract_device=device)
-            stack.enter_context(jax.sharding.use_abstract_mesh(mesh))
-        exported = export.export(
-            jax.jit(play),
-            platforms=["cuda"],
-            disabled_checks=[export.DisabledSafetyCheck.custom_call(TRITON)],
-        )(books, messages)
-    return exported.mlir_module()
+    return lower_for_cuda(play, books, messages)
 
 
 def test_pallas__plays_a_batch_of_books_each_in_its_own_program():
@@ -62,7 +49,10 @@ def test_pallas__no_messages_change_nothing():
 @pytest.mark.parametrize("num_slots", [32, 1024])
 def test_pallas__lowers_for_cuda_to_one_kernel(num_slots):
     config = BookConfig(num_slots=num_slots, max_trades=4, num_agents=2)
-    assert lowered_for_cuda(config, "pallas").count(TRITON) == 1
+    program = lowered_for_cuda(config, "pallas")
+    assert program.count(TRITON) == 1
+    assert program.count("stablehlo.sort") == 2  # each side, straight into the new book
+    assert "stablehlo.concatenate" not in program
 
 
 def test_pallas__refuses_books_that_do_not_fit_on_chip():
@@ -83,8 +73,10 @@ def pretended_gpu(monkeypatch):
 
 def test_default_backend__is_the_kernel_where_it_works(pretended_gpu):
     small, large = (BookConfig(num_slots=n, max_trades=4) for n in (16, 1025))
-    assert TRITON in lowered_for_cuda(small, None)
-    assert TRITON not in lowered_for_cuda(large, None)
+    programs = [lowered_for_cuda(config, None) for config in (small, large)]
+    assert TRITON in programs[0]
+    assert TRITON not in programs[1]
+    assert not any(NUMBA in program for program in programs)
 
 
 def test_default_backend__without_a_gpu_is_never_the_kernel():

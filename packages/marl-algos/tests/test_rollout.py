@@ -45,7 +45,12 @@ def test_collect__done_before_and_done_after_a_step_are_two_arrays():
     assert not row.final_value.any()
 
 
-def test_collect__truncation_bootstraps_from_the_observation_before_the_reset():
+@pytest.mark.parametrize("has_branches", [True, False])
+def test_collect__truncation_bootstraps_from_the_observation_before_the_reset(
+    monkeypatch, has_branches
+):
+    monkeypatch.setattr("marl_algos.rollout.prefers_branches", lambda: has_branches)
+
     class Clock(testing.EndlessReward):
         def observe(self, state):
             return jnp.full((self.num_agents, 1), state.time, jnp.float32)

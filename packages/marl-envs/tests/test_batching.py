@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from marl_envs import batching
 from marl_envs.batching import any_in_batch, compute_if_any
 
 
@@ -36,3 +37,11 @@ def test_compute_if_any__stays_a_branch_under_vmap():
     conds = [eqn for eqn in jaxpr.jaxpr.eqns if eqn.primitive.name == "cond"]
     assert len(conds) == 1
     assert conds[0].invars[0].aval.shape == ()
+
+
+def test_compute_if_any__computes_without_a_branch_where_branches_do_not_pay(monkeypatch):
+    monkeypatch.setattr(batching, "prefers_branches", lambda: False)
+    jaxpr = jax.make_jaxpr(jax.vmap(jax.vmap(double_if)))(FLAGS, X)
+    assert "cond" not in str(jaxpr)
+    expected = np.where(FLAGS, 2 * X, X)
+    assert np.array_equal(jax.vmap(jax.vmap(double_if))(FLAGS, X), expected)

@@ -71,6 +71,15 @@ def require_device(name: str = "auto") -> jax.Device:
     return device
 
 
+def prefers_branches() -> bool:
+    """Whether a program of this process should skip work by `lax.cond`; asked while tracing.
+
+    On a GPU the host waits for the condition before it can start what follows, and the side that
+    is not taken copies what it hands on: small work is done sooner than skipped.
+    """
+    return all(device.platform == "cpu" for device in jax.local_devices())
+
+
 def _first_device(name: str) -> jax.Device:
     try:
         return jax.devices(name)[0]

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+from lob_core.runtime import prefers_branches
 
 from marl_algos.networks import Carry
 from marl_algos.types import (
@@ -130,7 +131,7 @@ def reset_batch(
 def step_batch(
     env: Environment, key: Array, env_state: Any, action: dict[str, Array], params: Any
 ) -> EnvStep:
-    """Steps all environments; only when an episode ended somewhere are resets computed."""
+    """Steps all environments; resets are computed only when an episode ended, if that pays."""
     key_step, key_reset = jax.random.split(key)
     num_envs = jax.tree.leaves(action)[0].shape[0]
     obs, env_state, reward, terminated, truncated, info = jax.vmap(
@@ -148,9 +149,12 @@ def step_batch(
         picked: tuple[dict[str, Array], Any] = jax.tree.map(pick, fresh, (final_obs, env_state))
         return picked
 
-    next_obs, next_state = jax.lax.cond(
-        jnp.any(done), reset, lambda _: (final_obs, env_state), None
-    )
+    if prefers_branches():
+        next_obs, next_state = jax.lax.cond(
+            jnp.any(done), reset, lambda _: (final_obs, env_state), None
+        )
+    else:
+        next_obs, next_state = reset(None)
     return EnvStep(
         next_state,
         next_obs,
@@ -294,6 +298,8 @@ def _final_values(
     def nothing(_: None) -> dict[str, Array]:
         return {name: jnp.zeros(flags.shape, jnp.float32) for name, flags in truncated.items()}
 
+    if not prefers_branches():
+        return bootstrap(None)
     bootstrapped: dict[str, Array] = jax.lax.cond(anywhere, bootstrap, nothing, None)
     return bootstrapped
 

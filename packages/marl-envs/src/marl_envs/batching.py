@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
+from lob_core.runtime import prefers_branches
 
 Array = jax.Array
 T = TypeVar("T")
@@ -31,12 +32,16 @@ def _any_in_batch(axis_size: int, in_batched: Any, flag: Array) -> tuple[Array, 
 def compute_if_any(flag: Array, compute: Callable[..., T], skipped: T, *operands: Any) -> T:
     """`compute(*operands)`, or `skipped` when `flag` holds for nobody in the batch.
 
+    Where branches do not pay (on a GPU) it is computed always.
+
     Args:
         flag: `[]` bool.
         compute: what to do; its result must be used only where `flag` holds.
         skipped: the result otherwise, same tree, shapes and types.
         *operands: arguments; everything that `compute` reads must be among them.
     """
+    if not prefers_branches():
+        return compute(*operands)
     result: T = jax.lax.cond(
         any_in_batch(flag), lambda default, *args: compute(*args), lambda default, *args: default,
         skipped, *operands,

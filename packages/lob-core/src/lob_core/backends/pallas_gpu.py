@@ -119,7 +119,7 @@ def process_messages(
 def run_kernel(
     book: BookState, messages: Message, *, config: BookConfig, interpret: bool
 ) -> tuple[BookState, Outcome]:
-    """Lays out the book for the kernel, runs it, and puts the orders back in priority order."""
+    """Runs the kernel on the book and puts the orders back in priority order."""
     from jax.experimental.pallas import triton  # newer JAX may lack it: see `is_available`
 
     half = power_of_two(max(config.num_slots, _LEAST_SLOTS))
@@ -138,7 +138,7 @@ def run_kernel(
             num_warps=max(1, 2 * half // _SLOTS_PER_WARP), num_stages=1
         ),
         name="process_messages",
-    )(*_message_fields(messages), *_flatten(book, half))
+    )(*_message_fields(messages), *jax.tree.leaves((book.bids, book.asks)))
     slots, reports, counts = Slots(*results[:5]), Reports(*results[5:9]), results[9]
     fills = Fills(*(rows[: config.num_agents + 1] for rows in results[10:16]))
     bids, asks = _sort(slots, config.num_slots)
@@ -156,12 +156,9 @@ def _shape(length: int) -> jax.ShapeDtypeStruct:
 
 def _kernel(*references: Any, config: BookConfig) -> None:
     """Reads the inputs of one book, plays its messages and writes the outputs."""
-    message_fields, slots, outputs = references[:7], references[7:11], references[11:]
+    message_fields, orders, outputs = references[:7], references[7:15], references[15:]
     messages = Message(*message_fields, *[None] * 2)
-    key, size, order_id, agent_id = (reference[...] for reference in slots)
-    half = size.shape[0] // 2
-    serial = jax.lax.iota(jnp.int32, 2 * half) & (half - 1)
-    start = Slots(key, size, order_id, agent_id, serial)
+    start = _load(orders[:4], orders[4:], outputs[0].shape[0])
     end, counters, fills, num_trades = pallas_kernel.play(
         messages, start, outputs[5:9], outputs[16:], config
     )
@@ -186,35 +183,43 @@ def _message_fields(messages: Message) -> list[Array]:
     ]
 
 
-def _flatten(book: BookState, half: int) -> list[Array]:
-    """Keys, sizes, ids and agents of both sides, `[2 P]` each, bids first."""
-
-    def join(bids: Array, asks: Array) -> Array:
-        return jnp.concatenate([jnp.pad(side, (0, half - side.shape[0])) for side in (bids, asks)])
-
-    both = jax.tree.map(join, book.bids, book.asks)
-    key = join(-book.bids.price, book.asks.price)
-    return [key, both.size, both.order_id, both.agent_id]
+def _load(bids: Any, asks: Any, num_rows: int) -> Slots:
+    """The slots `[2 P]`, bids first; from references `[N]` to the fields of `Orders`, `N <= P`."""
+    half, num_slots = num_rows // 2, bids[0].shape[0]
+    number = jax.lax.iota(jnp.int32, num_rows)
+    is_bid, serial = number < half, number & (half - 1)
+    place = jnp.minimum(serial, num_slots - 1)
+    price, size, order_id, agent_id = (
+        jnp.where(is_bid, bid[place], ask[place]) for bid, ask in zip(bids, asks, strict=True)
+    )
+    return Slots(
+        key=jnp.where(is_bid, -price, price),
+        size=jnp.where(serial < num_slots, size, 0),
+        order_id=order_id,
+        agent_id=agent_id,
+        serial=serial,
+    )
 
 
 def _sort(slots: Slots, num_slots: int) -> tuple[Orders, Orders]:
     """Both sides in priority order, free slots behind the live ones, `[N]` each."""
-    is_live = slots.size > 0
-    first = jnp.where(is_live, slots.key, WORST)
-    second = jnp.where(is_live, slots.serial, WORST)
-    rows = [
-        first,
-        second,
-        slots.key,
-        jnp.where(is_live, slots.size, 0),
-        jnp.where(is_live, slots.order_id, NO_ORDER),
-        jnp.where(is_live, slots.agent_id, NO_AGENT),
-    ]
-    ordered = jax.lax.sort([row.reshape(2, -1) for row in rows], dimension=1, num_keys=2)
-    key, size, order_id, agent_id = (row[:, :num_slots] for row in ordered[2:])
-    price = jnp.where(size > 0, key * jnp.array([[-1], [1]]), NO_PRICE)
-    bids, asks = (Orders(price[i], size[i], order_id[i], agent_id[i]) for i in (0, 1))
-    return bids, asks
+    half = slots.size.shape[0] // 2
+
+    def one(side: Slots, sign: int) -> Orders:
+        is_live = side.size > 0
+        rows = [
+            jnp.where(is_live, side.key, WORST),
+            jnp.where(is_live, side.serial, WORST),
+            jnp.where(is_live, sign * side.key, NO_PRICE),
+            jnp.where(is_live, side.size, 0),
+            jnp.where(is_live, side.order_id, NO_ORDER),
+            jnp.where(is_live, side.agent_id, NO_AGENT),
+        ]
+        ordered = jax.lax.sort(rows, num_keys=2)
+        return Orders(*(row[:num_slots] for row in ordered[2:]))
+
+    bids, asks = (Slots(*(field[side] for field in slots)) for side in np.s_[:half, half:])
+    return one(bids, -1), one(asks, 1)
 
 
 def _trim(log: list[Array], count: Array, config: BookConfig) -> Trades:
