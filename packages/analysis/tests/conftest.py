@@ -1,3 +1,4 @@
+import html
 import json
 import shutil
 import subprocess
@@ -21,51 +22,78 @@ PROBE = """<script>
 var problems = [];
 window.addEventListener('error', function(e){problems.push(e.message || 'failed to load');}, true);
 console.error = function(){problems.push(Array.from(arguments).join(' '));};
+function send(target, box, kind, x, y){
+  target.dispatchEvent(new MouseEvent(kind, {bubbles: true, cancelable: true, view: window,
+    clientX: box.left + box.width * x, clientY: box.top + box.height * y}));
+}
 function drag(area){
   var box = area.getBoundingClientRect();
-  function send(target, kind, share){
-    target.dispatchEvent(new MouseEvent(kind, {bubbles: true, cancelable: true, view: window,
-      clientX: box.left + box.width * share, clientY: box.top + box.height * share}));
-  }
-  send(area, 'mousemove', 0.3);
-  send(area, 'mousedown', 0.3);
+  send(area, box, 'mousemove', 0.3, 0.3);
+  send(area, box, 'mousedown', 0.3, 0.3);
   var cover = document.querySelector('.dragcover') || document;
-  [0.4, 0.5, 0.7].forEach(function(share){send(cover, 'mousemove', share);});
-  send(cover, 'mouseup', 0.7);
+  [0.4, 0.5, 0.7].forEach(function(x){send(cover, box, 'mousemove', x, x);});
+  send(cover, box, 'mouseup', 0.7, 0.7);
+}
+function scrub(plot){
+  var rail = plot.querySelector('.slider-rail-touch-rect');
+  var box = rail.getBoundingClientRect();
+  send(rail, box, 'mousedown', 0.5, 0.5);
+  send(rail, box, 'mouseup', 0.5, 0.5);
+}
+function ranges(plot){
+  return ['xaxis', 'yaxis', 'xaxis2'].map(function(name){
+    var axis = plot._fullLayout[name]; return axis ? axis.range.slice() : null;});
+}
+function watched(plot, act){
+  var before = ranges(plot);
+  act(plot);
+  return {plot: plot, before: before};
 }
 window.addEventListener('load', function(){setTimeout(function(){
   document.querySelectorAll('details').forEach(function(x){x.open = true;});
-  var plots = document.querySelectorAll('.plotly-graph-div');
-  var zoomed = plots[0];
-  var before = zoomed._fullLayout.xaxis.range.slice();
-  drag(zoomed.querySelector('.nsewdrag'));
+  var plots = Array.from(document.querySelectorAll('.plotly-graph-div'));
+  var books = plots.filter(function(p){return p.querySelector('.slider-rail-touch-rect');});
+  var zoom = function(p){
+    Plotly.relayout(p, {dragmode: 'zoom'});
+    drag(p.querySelector('.nsewdrag'));
+  };
+  var acts = {zoomed: watched(plots[0], zoom)};
+  if(books[0]){acts.scrubbed = watched(books[0], scrub);}
+  if(books[1]){acts.enlarged = watched(books[1], zoom);}
   setTimeout(function(){
     var result = {
-      problems: problems, plots: plots.length,
-      drawn: Array.from(plots).filter(function(p){
+      problems: problems, plots: plots.length, books: books.length,
+      drawn: plots.filter(function(p){
         var trace = p.querySelector('.main-svg .trace, .main-svg .hm');
         return trace && trace.getBoundingClientRect().width > 0;}).length,
-      before: before, after: zoomed._fullLayout.xaxis.range,
+      depths: books.map(function(p){return p.querySelectorAll('.hm image').length;}),
+      lines: books.map(function(p){return Array.from(p.querySelectorAll('.scatterlayer .trace'))
+        .filter(function(t){return t.getBoundingClientRect().width > 0;}).length;}),
       page: document.documentElement.scrollWidth, window: window.innerWidth,
-      widest: Math.max.apply(null, Array.from(plots).map(function(p){
+      widest: Math.max.apply(null, plots.map(function(p){
         return p.getBoundingClientRect().right;})),
       requests: performance.getEntriesByType('resource').map(function(x){return x.name;}),
     };
+    Object.keys(acts).forEach(function(name){
+      result[name] = {before: acts[name].before, after: ranges(acts[name].plot)};});
     document.body.innerHTML = '<pre id=probe>' + JSON.stringify(result) + '</pre>';
   }, 1500);
 }, 500);});
 </script>"""
 
 
-def probe(page, folder, width=1000):
-    """Opens a page in Chromium in a frame of the given width and returns what it finds."""
+def probe(page, folder, widths):
+    """Opens a page in Chromium in frames of the given widths and returns what each finds."""
     (folder / "page.html").write_text(page.replace("<head>", "<head>" + PROBE, 1))
-    frame = (
-        f"<body style='margin:0'><iframe src=page.html style='width:{width}px;height:900px'>"
-        "</iframe><script>setInterval(function(){var d=frames[0].document;"
-        "var p=d&&d.getElementById('probe');if(p){document.title=p.textContent;}},50)</script>"
+    frames = "".join(
+        f"<iframe src=page.html style='width:{width}px;height:900px'></iframe>" for width in widths
     )
-    (folder / "frame.html").write_text(frame)
+    (folder / "frame.html").write_text(
+        f"<body style='margin:0'>{frames}<script>setInterval(function(){{"
+        "var found=Array.from(frames).map(function(f){"
+        "var p=f.document&&f.document.getElementById('probe');return p&&p.textContent;});"
+        "if(found.every(Boolean)){document.title='['+found.join(',')+']';}},50)</script>"
+    )
     done = subprocess.run(
         [
             str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu",
@@ -75,7 +103,7 @@ def probe(page, folder, width=1000):
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     title = done.stdout.split("<title>")[1].split("</title>")[0]
-    return json.loads(title.replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">"))
+    return json.loads(html.unescape(title))
 
 
 TINY = (
@@ -113,7 +141,7 @@ def lab(untrained_run: Path):
 def browse(tmp_path: Path):
     if CHROMIUM is None:
         pytest.skip("chromium is not installed")
-    return lambda page, width=1000: probe(page, tmp_path, width)
+    return lambda page, *widths: probe(page, tmp_path, widths)
 
 
 @pytest.fixture

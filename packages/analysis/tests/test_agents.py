@@ -19,7 +19,7 @@ from lob_analysis.market_making import (
     split_pnl,
 )
 
-KEYS = {"policy": "learned", "replaced": "", "agent_type": "market_maker", "agent": 0}
+KEYS = {"policy": "learned", "replaced": "", "agent_type": "market_maker", "agent": 0, "episode": 0}
 
 
 def path(**columns):
@@ -62,12 +62,12 @@ def test_split__parts_add_up_to_the_worth_at_the_end(run_folder):
     np.testing.assert_allclose(total["spread_pnl"], fills.sort(EPISODE)["gain"])
 
 
-def test_split__closing_cost_is_taken_off():
-    cost = pl.DataFrame({**KEYS, "closing_cost": 7.0})
+def test_split__closing_cost_and_fees_are_taken_off():
+    # The worth of 40 is less fees of 3: the spread earned 23 before them.
+    cost = pl.DataFrame({**KEYS, "closing_cost": 7.0, "fees": 3.0})
     total = pnl_summary(maker(), cost)
-    assert total.select("spread_pnl", "inventory_pnl", "closing_pnl", "pnl").row(0) == (
-        20, 20, -7, 33,
-    )  # fmt: skip
+    parts = ("spread_pnl", "inventory_pnl", "fee_pnl", "closing_pnl", "pnl")
+    assert total.select(parts).row(0) == (23, 20, -3, -7, 33)
 
 
 def test_split__missing_column_is_named():
@@ -104,13 +104,16 @@ def test_markouts__average_over_both_sides_by_size():
 def test_quoting__worked_example():
     frame = path(
         best_bid=[99, 99, 99], best_ask=[101, 101, 101],
-        bid_quote=[99, 98, 0], ask_quote=[101, 0, 0], bought=[0, 3, 0], sold=[0, 0, 0],
+        bid_quote=[99, 98, 0], ask_quote=[101, 0, 0], bought=[0, 3, 0], sold=[0, 0, 2],
+        bid_quote_size=[4, 1, 0], ask_quote_size=[4, 0, 0], maker_size=[0, 3, 0],
     )  # fmt: skip
     row = quoting_summary(frame).row(0, named=True)
     assert row["two_sided_share"] == pytest.approx(1 / 3)
     assert row["quoted_spread"] == 2
     assert row["at_touch_share"] == pytest.approx(2 / 3)
-    assert row["fill_steps"] == pytest.approx(1 / 3)
+    assert row["fill_steps"] == pytest.approx(2 / 3)
+    # 3 shares of quotes were taken and 9 rested; the 2 sold were taken from others.
+    assert row["quote_fill_rate"] == 0.25
 
 
 @pytest.mark.parametrize("side", [1, -1])

@@ -1,54 +1,76 @@
+import re
+
 import polars as pl
 import pytest
+from lob_analysis import plots
 from lob_analysis.cli import app
 from lob_analysis.load import load_run
-from lob_analysis.report import render, report, write_text
-from lob_analysis.testing import write_run, write_studies
+from lob_analysis.markup import picture
+from lob_analysis.report import page, render, report, write_text
+from lob_analysis.testing import write_populations, write_run, write_studies
 from typer.testing import CliRunner
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A complete run and its page."""
+    """A complete run with studies and populations, and its page."""
     folder = write_run(tmp_path_factory.mktemp("runs") / "demo", num_updates=20)
     write_studies(folder)
+    write_populations(folder)
     run = load_run(folder)
     return run, render(run)
 
 
-@pytest.mark.parametrize("width", [1000, 390])
-def test_browser__plots_are_drawn_without_errors_or_requests(whole, browse, width):
-    run, page = whole
-    found = browse(page, width)
-    assert found["problems"] == []
-    assert found["plots"] == expected_plots(run)
-    assert found["drawn"] == found["plots"]
-    before, after = found["before"], found["after"]
-    assert before[0] < after[0] < after[1] < before[1]
-    assert [name for name in found["requests"] if not name.startswith("data:")] == []
-    assert found["page"] <= width
-    assert found["widest"] <= width
+def inside(after, before):
+    return all(b[0] < a[0] < a[1] < b[1] for a, b in zip(after, before, strict=True))
+
+
+def test_browser__plots_are_drawn_without_errors_or_requests(whole, browse):
+    run, text = whole
+    widths = (1000, 390)
+    for width, found in zip(widths, browse(text, *widths), strict=True):
+        assert found["problems"] == []
+        assert found["plots"] == expected_plots(run)
+        assert found["drawn"] == found["plots"]
+        zoomed = found["zoomed"]
+        assert inside(zoomed["after"][:1], zoomed["before"][:1])
+        assert [name for name in found["requests"] if not name.startswith("data:")] == []
+        assert found["page"] <= width
+        assert found["widest"] <= width
+        # The book viewer: depth of both sides; the mid, three quotes, three kinds of fills and two
+        # inventories. The slider moves both panels to the same steps, and a drag zooms into steps
+        # and prices.
+        assert found["depths"] == [2] * run.book["policy"].n_unique()
+        assert found["lines"][0] == 9
+        before, after = (found["scrubbed"][key] for key in ("before", "after"))
+        assert inside(after[:1], before[:1])
+        assert after[2] == after[0]
+        assert after[1] == before[1]
+        enlarged = found["enlarged"]
+        assert inside(enlarged["after"], enlarged["before"])
 
 
 def test_browser__a_script_error_is_seen_by_the_probe(whole, browse):
-    page = whole[1].replace("</body>", "<script>nothing.here()</script></body>")
-    assert "nothing is not defined" in " ".join(browse(page)["problems"])
+    small = picture(plots.learning_curve(whole[0].learning, "execution", "entropy", "", {}))
+    (found,) = browse(page("small", f"{small}<script>nothing.here()</script>"), 1000)
+    assert "nothing is not defined" in " ".join(found["problems"])
 
 
 def expected_plots(run):
-    """Result, curve, money, diagnostics and attacks for each type; episodes and books by policy.
+    """Pictures of each type, of both types together, and of each recorded policy.
 
-    One picture more is that of NashConv.
+    Each type has one of results, matrix, money, markouts, learning curve, diagnostics and attacks,
+    and the execution agent one of its progress; NashConv, lineage and PSRO have one, win rates two.
     """
     episodes = run.episodes.select("policy", "replaced").n_unique()
-    return len(run.agent_types) * 5 + 1 + episodes + run.book["policy"].n_unique()
+    return len(run.agent_types) * 7 + 1 + 5 + episodes + run.book["policy"].n_unique()
 
 
 def test_report__has_every_part_and_plotly_once(whole):
     text = whole[1]
-    studies = ("exploitability", "robustness", "transfer")
-    for part in ("results", "episodes", *studies, "learning", "counters", "facts"):
-        assert f"<section id={part}>" in text
+    studies = ("exploitability", "robustness", "transfer", "population")
+    parts = ("results", "matrix", "trading", "episodes", *studies, "learning", "counters", "facts")
+    assert re.findall("<section id=([a-z]*)>", text) == list(parts)
     assert text.count("plotly.js v") == 1
     assert "https://cdn" not in text.split("</style>")[1].split("<body>")[1]
     assert "Avellaneda-Stoikov" in text
@@ -57,8 +79,8 @@ def test_report__has_every_part_and_plotly_once(whole):
 
 
 def test_report__is_the_same_twice(whole):
-    run, page = whole
-    assert render(run) == page
+    run, text = whole
+    assert render(run) == text
 
 
 def test_report__counters_above_zero_stand_out(whole):
@@ -70,7 +92,7 @@ def test_report__counters_above_zero_stand_out(whole):
 
 def test_report__few_windows_are_warned_about(tmp_path, whole):
     assert "independent windows" not in whole[1]
-    path = write_run(tmp_path / "r")
+    path = write_run(tmp_path / "r", num_updates=2, num_steps=8)
     table = pl.read_parquet(path / "evaluation.parquet").with_columns(pl.col("window") % 5)
     table.write_parquet(path / "evaluation.parquet")
     text = report(path).read_text()
@@ -78,18 +100,23 @@ def test_report__few_windows_are_warned_about(tmp_path, whole):
     assert "<span class='good'>better</span>" not in text
 
 
+def unevaluated(path):
+    """A run that was stopped while it trained."""
+    write_run(path, status="running", num_updates=3, num_episodes=2, num_steps=4)
+    for file in (*path.glob("*.parquet"), path / "evaluation.json"):
+        file.unlink()
+    return path
+
+
 def test_report__unfinished_run_shows_notice_and_curves(tmp_path):
-    path = write_run(tmp_path / "r", status="running")
-    for name in ("evaluation.parquet", "evaluation.json", "episodes.parquet"):
-        (path / name).unlink()
-    text = report(path).read_text()
+    text = report(unevaluated(tmp_path / "r")).read_text()
     assert "This run is not finished" in text
     assert "<section id=learning>" in text
     assert "<section id=results>" not in text
 
 
 def test_report__names_from_a_run_cannot_inject_html(tmp_path):
-    path = write_run(tmp_path / "r")
+    path = write_run(tmp_path / "r", num_updates=2, num_episodes=8, num_steps=8)
     evaluation = pl.read_parquet(path / "evaluation.parquet")
     evil = "<img src=x onerror=alert(1)></script>"
     evaluation = evaluation.with_columns(pl.col("policy").replace("twap", evil))
@@ -116,12 +143,13 @@ def test_cli__newest_run_prints_a_table(run_folder):
     assert (run_folder / "report.html").exists()
 
 
-def test_cli__out_names_another_file(run_folder, tmp_path):
+def test_cli__out_names_another_file(tmp_path):
+    folder = unevaluated(tmp_path / "r")
     out = tmp_path / "deep" / "page.html"
-    done = CliRunner().invoke(app, ["report", str(run_folder), "--out", str(out)])
+    done = CliRunner().invoke(app, ["report", str(folder), "--out", str(out)])
     assert done.exit_code == 0
     assert out.exists()
-    assert not (run_folder / "report.html").exists()
+    assert not (folder / "report.html").exists()
 
 
 @pytest.mark.parametrize("case", ["empty", "missing"])
@@ -141,8 +169,8 @@ def test_report__a_study_of_another_version_becomes_a_notice(run_folder):
     write_studies(run_folder)
     (run_folder / "robustness.json").write_text('{"schema": 99, "rows": []}')
     (run_folder / "transfer.json").write_text("{")
-    text = render(load_run(run_folder))
-    assert "robustness.json has layout version 99; this report reads version 1" in text
-    assert "transfer.json cannot be read" in text
-    assert "<section id=robustness>" not in text
-    assert "<section id=exploitability>" in text
+    run = load_run(run_folder)
+    notices = " ".join(run.notices)
+    assert "robustness.json has layout version 99; this report reads version 1" in notices
+    assert "transfer.json cannot be read" in notices
+    assert set(run.studies) == {"exploitability"}

@@ -7,8 +7,10 @@ Layout, all plain text or Parquet:
 - `metrics.jsonl`: one line per update, with nested groups `agents`, `market` and `counters`.
 - `evaluation.parquet`: a row per policy set, agent type, agent and episode.
 - `evaluation.json`: a summary of it.
-- `episodes.parquet`: a row per step, policy set and agent of one recorded episode.
-- `book.parquet`: the book of those episodes, a row per step, side and level.
+- `matrix.parquet`: the same for every combination of learned policies and baselines.
+- `episodes.parquet`: a row per step, policy set and agent of the recorded episodes.
+- `book.parquet`: the book in the first of them, a row per step, side and level.
+- `win_rates.parquet`, `lineage.parquet`, `psro.parquet`: what self-play, PBT and PSRO write.
 - `exploitability.json`, `robustness.json`, `transfer.json`: studies that play the policies again.
 
 A root folder holds many runs and the file `latest`, which names the newest.
@@ -33,6 +35,13 @@ SCHEMA: Final = 1
 ROOT: Final = "runs"
 EVALUATION_KEYS: Final = ("policy", "agent_type", "agent", "episode", "seed", "split")
 EPISODE_KEYS: Final = ("policy", "step", "agent_type", "agent", "mid")
+MATRIX_KEYS: Final = ("combination", *EVALUATION_KEYS)
+POPULATION_KEYS: Final = {
+    "win_rates": ("round", "learner", "opponent", "slot", "born", "win_rate"),
+    "lineage": ("generation", "member", "parent", "score"),
+    "psro": ("iteration", "gap", "gains", "mixture"),
+}
+"""Key columns of the tables that runs of populations write, by name."""
 BOOK_KEYS: Final = ("policy", "step", "side", "level", "price", "size")
 STUDIES: Final = ("exploitability", "robustness", "transfer")
 """Studies of a run, by the name of their file."""
@@ -69,8 +78,11 @@ class Run:
             list over training seeds, else 0), value.
         evaluation: rows of `evaluation.parquet`; None if there are none.
         summary: `evaluation.json`; empty if missing.
+        matrix: rows of `matrix.parquet`; None if there are none.
         episodes: rows of `episodes.parquet`; None if there are none. `replaced` names the agent
             type that the policy plays while the others play as learned; empty if it is all.
+            Runs that recorded one episode have it as `episode` 0.
+        populations: by name, tables that runs of populations write.
         book: rows of `book.parquet`; None if there are none.
         studies: by name, what `exploitability.json` and the like hold.
         notices: what a reader must know: parts that are missing, damaged or unfinished.
@@ -82,7 +94,9 @@ class Run:
     learning: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_LEARNING_SCHEMA))
     evaluation: pl.DataFrame | None = None
     summary: dict[str, Any] = field(default_factory=dict)
+    matrix: pl.DataFrame | None = None
     episodes: pl.DataFrame | None = None
+    populations: dict[str, pl.DataFrame] = field(default_factory=dict)
     book: pl.DataFrame | None = None
     studies: dict[str, dict[str, Any]] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
@@ -179,7 +193,9 @@ def load_run(path: Path | str) -> Run:
         learning=_read_metrics(path / "metrics.jsonl", notices),
         evaluation=_read_table(path / "evaluation.parquet", EVALUATION_KEYS, notices),
         summary=_read_mapping(path / "evaluation.json", notices),
-        episodes=_with_replaced(_read_table(path / "episodes.parquet", EPISODE_KEYS, notices)),
+        matrix=_read_table(path / "matrix.parquet", MATRIX_KEYS, notices),
+        episodes=_complete(_read_table(path / "episodes.parquet", EPISODE_KEYS, notices)),
+        populations=_read_populations(path, notices),
         book=_read_table(path / "book.parquet", BOOK_KEYS, notices),
         studies=_read_studies(path, notices),
         notices=tuple(notices),
@@ -199,6 +215,17 @@ def _read_studies(path: Path, notices: list[str]) -> dict[str, dict[str, Any]]:
             )
         elif study:
             found[name] = study
+    return found
+
+
+def _read_populations(path: Path, notices: list[str]) -> dict[str, pl.DataFrame]:
+    """The tables of populations that the folder holds."""
+    found = {}
+    for name, keys in POPULATION_KEYS.items():
+        file = path / f"{name}.parquet"
+        table = _read_table(file, keys, notices) if file.is_file() else None
+        if table is not None:
+            found[name] = table
     return found
 
 
@@ -253,10 +280,17 @@ def _read_table(path: Path, keys: tuple[str, ...], notices: list[str]) -> pl.Dat
     return frame
 
 
-def _with_replaced(episodes: pl.DataFrame | None) -> pl.DataFrame | None:
-    """Policy names without the `:agent_type` that tells equal ones apart; `replaced` if missing."""
+def _complete(episodes: pl.DataFrame | None) -> pl.DataFrame | None:
+    """Recorded episodes as this version writes them.
+
+    Policy names lose the `:agent_type` that tells equal ones apart; `replaced`, `episode` and
+    `window` are added where they are missing.
+    """
     if episodes is None:
         return None
+    for name, default in (("episode", pl.lit(0)), ("window", pl.col("episode"))):
+        if name not in episodes.columns:
+            episodes = episodes.with_columns(default.alias(name))
     parts = pl.col("policy").str.splitn(":", 2).struct.unnest()
     names = episodes.select(parts).fill_null("")
     replaced = names["field_1"] if "replaced" not in episodes.columns else episodes["replaced"]

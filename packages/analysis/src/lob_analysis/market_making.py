@@ -14,7 +14,7 @@ import polars as pl
 
 from lob_analysis.errors import AnalysisError
 
-EPISODE: Final = ("policy", "replaced", "agent_type", "agent")
+EPISODE: Final = ("policy", "replaced", "agent_type", "agent", "episode")
 """Columns that identify the path of one agent in the episode table."""
 
 
@@ -66,34 +66,41 @@ def split_pnl(episodes: pl.DataFrame, by: Sequence[str] = EPISODE) -> pl.DataFra
 
 def pnl_summary(
     episodes: pl.DataFrame,
-    closing_cost: pl.DataFrame | None = None,
+    costs: pl.DataFrame | None = None,
     by: Sequence[str] = EPISODE,
 ) -> pl.DataFrame:
-    """Totals of the split by path: spread_pnl, inventory_pnl, closing_pnl, pnl.
+    """Totals of the split by path: spread_pnl, inventory_pnl, fee_pnl, closing_pnl, pnl.
 
     Args:
-        episodes: as in `split_pnl`.
-        closing_cost: columns `by` and `closing_cost` (ticks times shares, what closing the last
-            position cost against the mid); None counts no closing.
+        episodes: as in `split_pnl`; its worth is less fees.
+        costs: columns `by`, `closing_cost` (ticks times shares, what closing the last position
+            cost against the mid) and `fees` (ticks times shares, paid to the venue); None counts
+            no closing and leaves fees within the spread.
         by: columns that identify one path.
 
     Returns:
-        A row per path; `pnl` is the sum of the three.
+        A row per path; `pnl` is the sum of the four.
     """
     totals = (
         split_pnl(episodes, by)
         .group_by(*by, maintain_order=True)
         .agg(pl.col("spread_pnl").sum(), pl.col("inventory_pnl").sum())
     )
-    if closing_cost is None:
-        totals = totals.with_columns(closing_pnl=pl.lit(0.0))
+    if costs is None:
+        totals = totals.with_columns(closing_cost=pl.lit(0.0), fees=pl.lit(0.0))
     else:
-        cost = pl.col("closing_cost").fill_null(0.0)
         totals = totals.join(
-            closing_cost.select(*by, "closing_cost"), on=list(by), how="left", maintain_order="left"
-        )
-        totals = totals.with_columns(closing_pnl=0.0 - cost).drop("closing_cost")
-    return totals.with_columns(pnl=pl.sum_horizontal("spread_pnl", "inventory_pnl", "closing_pnl"))
+            costs.select(*by, "closing_cost", "fees"),
+            on=list(by),
+            how="left",
+            maintain_order="left",
+        ).with_columns(pl.col("closing_cost", "fees").fill_null(0.0))
+    return totals.with_columns(
+        spread_pnl=pl.col("spread_pnl") + pl.col("fees"),
+        fee_pnl=0.0 - pl.col("fees"),
+        closing_pnl=0.0 - pl.col("closing_cost"),
+        pnl=pl.col("spread_pnl") + pl.col("inventory_pnl") - pl.col("closing_cost"),
+    ).drop("closing_cost", "fees")
 
 
 def inventory_summary(episodes: pl.DataFrame, by: Sequence[str] = EPISODE) -> pl.DataFrame:
@@ -179,13 +186,16 @@ def quoting_summary(episodes: pl.DataFrame, by: Sequence[str] = EPISODE) -> pl.D
     Returns:
         `two_sided_share` (share of steps with both quotes), `quoted_spread` (mean of ask minus bid
         quote while both rest, ticks), `at_touch_share` (share of resting quotes at or inside the
-        best price of the market) and `fill_steps` (share of steps with a fill).
+        best price of the market), `fill_steps` (share of steps with a fill) and
+        `quote_fill_rate` (shares traded as maker over those and the shares that rest at the end
+        of each step: what part of its quotes was taken within a step).
     """
     require(
         episodes,
-        [*by, "best_bid", "best_ask", "bid_quote", "ask_quote", "bought", "sold"],
+        [*by, "best_bid", "best_ask", "bid_quote", "ask_quote", "bid_quote_size",
+         "ask_quote_size", "bought", "sold", "maker_size"],
         "quoting_summary",
-    )
+    )  # fmt: skip
     bid = pl.col("bid_quote").fill_null(0) > 0
     ask = pl.col("ask_quote").fill_null(0) > 0
     width = (pl.col("ask_quote") - pl.col("bid_quote")).filter(bid & ask)
@@ -193,9 +203,12 @@ def quoting_summary(episodes: pl.DataFrame, by: Sequence[str] = EPISODE) -> pl.D
         ask & (pl.col("ask_quote") <= pl.col("best_ask"))
     ).sum()
     resting = bid.sum() + ask.sum()
+    taken = pl.col("maker_size").sum()
+    quoted = taken + pl.col("bid_quote_size").sum() + pl.col("ask_quote_size").sum()
     return episodes.group_by(*by, maintain_order=True).agg(
         two_sided_share=(bid & ask).mean(),
         quoted_spread=width.mean(),
         at_touch_share=pl.when(resting > 0).then(touch / resting),
         fill_steps=((pl.col("bought") + pl.col("sold")) > 0).mean(),
+        quote_fill_rate=pl.when(quoted > 0).then(taken / quoted),
     )

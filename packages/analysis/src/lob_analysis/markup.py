@@ -30,6 +30,17 @@ def interval(estimate: Estimate) -> str:
     return f"{number(estimate.low)} to {number(estimate.high)}"
 
 
+def share(estimate: Estimate) -> str:
+    """A share as a percentage, with its interval in small print."""
+    low, high = f"{100 * estimate.low:.3g}", f"{100 * estimate.high:.3g}"
+    return f"{100 * estimate.value:.3g} % <small>({low} to {high})</small>"
+
+
+def with_interval(estimate: Estimate) -> str:
+    """A number with its interval in small print."""
+    return f"{number(estimate.value)} <small>({interval(estimate)})</small>"
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: int = 1) -> str:
     """An HTML table that scrolls sideways on a narrow screen.
 

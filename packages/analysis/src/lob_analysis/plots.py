@@ -50,7 +50,7 @@ class Picture:
 def style(figure: go.Figure, height: int = 340) -> go.Figure:
     """Gives a figure the look of the report: white, light grid, legend above, narrow margins."""
     figure.update_layout(
-        template="plotly_white",
+        template="none",  # a template would be copied into every figure of a page
         height=height,
         margin={"l": 8, "r": 12, "t": 56, "b": 8},
         font={"family": "system-ui, sans-serif", "size": 13, "color": INK},
@@ -61,6 +61,7 @@ def style(figure: go.Figure, height: int = 340) -> go.Figure:
     axis = {
         "gridcolor": GRID,
         "zerolinecolor": "#b8bdc4",
+        "title_standoff": 12,
         "automargin": True,
         "exponentformat": "none",
         "separatethousands": True,
@@ -79,6 +80,11 @@ def capitalized(name: str) -> str:
     """`people_name` with a capital first letter and the rest as it is."""
     text = people_name(name)
     return text[:1].upper() + text[1:]
+
+
+def agent_name(agent_type: str) -> str:
+    """An agent type as a noun for a sentence."""
+    return "execution agent" if agent_type == "execution" else people_name(agent_type)
 
 
 def learning_curve(
@@ -213,71 +219,6 @@ def intervals(results: Sequence[PolicyResult]) -> Picture:
     )
     title = f"{capitalized(first.agent_type)}: {measure.label}"
     return Picture(title, caption, figure, f"result-{first.agent_type}-{measure.name}")
-
-
-def pnl_bars(split: pl.DataFrame, agent_type: str) -> Picture:
-    """Stacked parts of the PnL of one agent type in the recorded episode, by policy set.
-
-    Args:
-        split: columns policy, spread_pnl, inventory_pnl, closing_pnl, pnl.
-        agent_type: whose.
-    """
-    figure = go.Figure()
-    names = [people_name(name) for name in split["policy"]]
-    parts = {"spread_pnl": "spread capture", "inventory_pnl": "inventory", "closing_pnl": "closing"}
-    for (column, label), color in zip(parts.items(), (GREEN, BLUE, "#d9822b"), strict=True):
-        if split[column].abs().max() == 0:
-            continue
-        figure.add_bar(x=names, y=split[column], name=label, marker={"color": color})
-    figure.add_scatter(
-        x=names, y=split["pnl"], mode="markers", name="total",
-        marker={"symbol": "diamond", "size": 10, "color": INK},
-    )  # fmt: skip
-    figure.update_layout(barmode="relative")
-    figure.update_yaxes(title_text="ticks x shares")
-    caption = (
-        "Spread capture is what trades made against the mid; inventory is what the position made "
-        "as the mid moved. A market maker that lives off its spread earns green; one that lives "
-        "off blue is betting on the direction. One recorded episode: an illustration, not a result."
-    )
-    title = f"{capitalized(agent_type)}: where the money came from"
-    return Picture(title, caption, style(figure), f"pnl-{agent_type}")
-
-
-def cost_paths(paths: pl.DataFrame, agent_type: str) -> Picture:
-    """Shares executed and cost so far in the recorded episode, a line per policy set.
-
-    Args:
-        paths: columns policy, agent, step, executed and cost.
-        agent_type: whose.
-    """
-    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
-    policies = sorted(paths["policy"].unique(maintain_order=True), key=lambda x: x != LEARNED)
-    for policy, color in zip(policies, cycle(PALETTE)):
-        mean = (
-            paths.filter(pl.col("policy") == policy)
-            .group_by("step", maintain_order=True)
-            .agg(pl.col("executed").mean(), pl.col("cost").mean())
-            .sort("step")
-        )
-        line = {"color": color, "width": 2, "shape": "hv"}
-        name = people_name(policy)
-        for row, column in enumerate(("executed", "cost"), start=1):
-            figure.add_scatter(
-                x=mean["step"], y=mean[column], line=line, name=name, legendgroup=name,
-                showlegend=row == 1, mode="lines", row=row, col=1,
-            )  # fmt: skip
-    figure.update_yaxes(title_text="executed (shares)", row=1, col=1)
-    figure.update_yaxes(title_text="cost (ticks x shares)", row=2, col=1)
-    figure.update_xaxes(title_text="step", row=2, col=1)
-    caption = (
-        "Above: how fast the order was worked; an even schedule is a straight line. Below: what "
-        "the fills so far cost against the mid when trading began; lower is better, and a line "
-        "that bends up pays for haste or for a market that runs away. What is left at the end is "
-        "closed at a price that is not in this picture. One recorded episode."
-    )
-    title = f"{capitalized(agent_type)}: progress and cost"
-    return Picture(title, caption, style(figure, height=460), f"cost-{agent_type}")
 
 
 def episode(rows: pl.DataFrame, policy: str, replaced: str = "") -> Picture:

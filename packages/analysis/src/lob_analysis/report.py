@@ -8,10 +8,11 @@ from typing import Final
 
 import plotly.offline
 
-from lob_analysis import sections, study_sections
+from lob_analysis import matrix_section, population_section, sections, study_sections
 from lob_analysis.load import Run, load_run
 from lob_analysis.markup import escape
 from lob_analysis.results import PolicyResult
+from lob_analysis.trading_section import trading_section
 from lob_analysis.verdicts import headlines, sentences
 
 REPORT: Final = "report.html"
@@ -89,10 +90,13 @@ def render(run: Run, results: dict[str, list[PolicyResult]] | None = None) -> st
     )
     body = (
         sections.result_section(run, found)
+        + matrix_section.matrix_section(run)
+        + trading_section(run)
         + sections.episode_section(run)
         + study_sections.exploitability_section(run)
         + study_sections.robustness_section(run)
         + study_sections.transfer_section(run)
+        + population_section.population_section(run)
         + sections.learning_section(run, found)
         + sections.counter_section(run)
         + sections.facts_section(run)

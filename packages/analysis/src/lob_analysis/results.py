@@ -13,12 +13,12 @@ import numpy as np
 import polars as pl
 
 from lob_analysis.load import EVALUATION_KEYS
+from lob_analysis.resampling import stratified_interquartile_mean
 from lob_analysis.stats import (
     Estimate,
     Floats,
     bootstrap,
     cvar,
-    interquartile_mean,
     sharpe,
     two_way_bootstrap,
 )
@@ -79,7 +79,8 @@ class PolicyResult:
         policy: under which policy set.
         measure: what.
         mean: over episodes, with interval.
-        iqm: interquartile mean over learners and episodes.
+        iqm: interquartile mean over learners and episodes, with a bootstrap interval stratified
+            by learner.
         difference: learned minus this policy over shared episodes; None for the learned policy
             itself or when the two share no episode.
         wins: share of shared episodes in which learned is better, ties half; None where there is
@@ -91,7 +92,7 @@ class PolicyResult:
     policy: str
     measure: Measure
     mean: Estimate
-    iqm: float
+    iqm: Estimate
     difference: Estimate | None
     wins: Estimate | None
     num_windows: int
@@ -225,7 +226,7 @@ def compare_policies(
                 policy,
                 measure,
                 two_way_bootstrap(matrix, windows, seed=seed),
-                float(interquartile_mean(matrix.ravel())),
+                stratified_interquartile_mean(matrix, windows, seed=seed),
                 difference,
                 wins,
                 len(set(windows)),

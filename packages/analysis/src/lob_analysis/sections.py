@@ -9,11 +9,18 @@ import polars as pl
 import yaml  # type: ignore[import-untyped]
 
 from lob_analysis import plots
-from lob_analysis.execution import schedule, shortfall_path
 from lob_analysis.load import Run
-from lob_analysis.market_making import EPISODE, pnl_summary
-from lob_analysis.markup import escape, folded, interval, number, picture, section, table
-from lob_analysis.plots import Picture, capitalized, people_name
+from lob_analysis.markup import (
+    escape,
+    folded,
+    number,
+    picture,
+    section,
+    share,
+    table,
+    with_interval,
+)
+from lob_analysis.plots import agent_name, capitalized, people_name
 from lob_analysis.results import (
     LEARNED,
     MIN_WINDOWS,
@@ -50,19 +57,15 @@ def result_table(rows: Sequence[PolicyResult]) -> str:
     cells = []
     for row in rows:
         kind, word = _VERDICTS[row.verdict]
-        difference = (
-            f"{number(row.difference.value)} <small>({interval(row.difference)})</small>"
-            if row.difference
-            else ""
-        )
+        difference = with_interval(row.difference) if row.difference else ""
         cells.append(
             [
                 f"<b>{escape(people_name(row.policy))}</b>",
-                f"{number(row.mean.value)} <small>({interval(row.mean)})</small>",
+                with_interval(row.mean),
                 difference,
                 f"<span class='{kind}'>{word}</span>",
-                f"{row.wins.value:.0%}" if row.wins else "",
-                number(row.iqm),
+                share(row.wins) if row.wins else "",
+                with_interval(row.iqm),
                 str(row.mean.num_samples),
             ]
         )
@@ -71,7 +74,7 @@ def result_table(rows: Sequence[PolicyResult]) -> str:
         "Mean (95 % interval)",
         "Learned minus this",
         "Learned is",
-        "Wins",
+        "Wins against this",
         "IQM",
         "Episodes",
     ]
@@ -96,7 +99,7 @@ def result_section(run: Run, results: dict[str, list[PolicyResult]]) -> str:
                 unit = f" ({other.unit})" if other.unit else ""
                 found = compare_policies(evaluation, agent_type, other)
                 others.append(f"<h4>{escape(other.label + unit)}</h4>{result_table(found)}")
-        parts.append(folded(f"All measures of the {people_name(agent_type)}", "".join(others)))
+        parts.append(folded(f"All measures of the {agent_name(agent_type)}", "".join(others)))
     splits = ", ".join(str(x) for x in run.evaluation["split"].unique(maintain_order=True))
     first = next(iter(results.values()))[0]
     windows = (
@@ -115,8 +118,9 @@ def result_section(run: Run, results: dict[str, list[PolicyResult]]) -> str:
     note = few + (
         f"<p class=note>Data split: {escape(splits)}. A baseline replaces the learned policy "
         "of one agent type while the others stay as learned; differences are taken episode by "
-        f"episode on the same market. {windows}Wins: share of episodes in which learned "
-        "is better. IQM: mean of the middle half.</p>"
+        f"episode on the same market. {windows}Wins: share of episodes in which learned is "
+        "better. IQM: mean of the middle half of all episodes of all training seeds, its interval "
+        "stratified by seed.</p>"
     )
     return section("Results against baselines", note + "".join(parts), "results")
 
@@ -128,7 +132,7 @@ def risk(evaluation: pl.DataFrame, agent_type: str) -> str:
     rows = [
         [
             f"<b>{escape(people_name(row.policy))}</b>",
-            f"{number(row.sharpe.value)} <small>({interval(row.sharpe)})</small>",
+            with_interval(row.sharpe),
             number(row.worst),
             number(row.lowest),
         ]
@@ -139,17 +143,17 @@ def risk(evaluation: pl.DataFrame, agent_type: str) -> str:
 
 
 def episode_section(run: Run) -> str:
-    """Pictures of the recorded episodes, and where the money came from."""
+    """Pictures of the first recorded episode under every policy."""
     if run.episodes is None:
         return ""
-    episodes = run.episodes
+    episodes = run.episodes.filter(pl.col("episode") == pl.col("episode").min())
     labels = episodes.select("policy", "replaced").unique(maintain_order=True).rows()
     shown = [
         picture(plots.episode(episodes.filter(policy=policy, replaced=replaced), policy, replaced))
         for policy, replaced in sorted(labels, key=lambda label: label[0] != LEARNED)
     ]
     books = _book_views(run, episodes, sorted(labels, key=lambda label: label[0] != LEARNED))
-    parts = [shown[0], *books[:1], *(picture(item) for item in money_pictures(run, episodes))]
+    parts = [shown[0], *books[:1]]
     if shown[1:]:
         parts.append(folded("The same episode under the other policies", "".join(shown[1:])))
     if books[1:]:
@@ -170,48 +174,6 @@ def _book_views(run: Run, episodes: pl.DataFrame, labels: Sequence[tuple[str, st
                 views.append(picture(book_view(book, rows, policy, replaced)))
                 break
     return views
-
-
-def money_pictures(run: Run, episodes: pl.DataFrame) -> list[Picture]:
-    """Where each agent type's money went in the recorded episode.
-
-    Agents with a task get the cost of their fills over time, others the split of their PnL, under
-    the learned policies and those that replace that type's own.
-    """
-    pictures = []
-    columns = set(episodes.columns)
-    for agent_type in episodes["agent_type"].unique(maintain_order=True):
-        rows = episodes.filter(
-            (pl.col("agent_type") == agent_type) & pl.col("replaced").is_in(["", agent_type])
-        ).sort(pl.col("policy") != LEARNED, maintain_order=True)
-        has_task = run.evaluation is not None and "shortfall" in {
-            measure.name for measure in measures_in(run.evaluation, agent_type)
-        }
-        if has_task and {"bought", "sold", "buy_price", "sell_price"} <= columns:
-            pictures.append(plots.cost_paths(schedule(shortfall_path(rows)), agent_type))
-        elif not has_task and {"worth", "inventory"} <= columns:
-            totals = pnl_summary(rows, _closing(run, rows)).group_by("policy", maintain_order=True)
-            mean = totals.agg(pl.col("spread_pnl", "inventory_pnl", "closing_pnl", "pnl").mean())
-            mean = mean.sort(pl.col("policy") != LEARNED, maintain_order=True)
-            pictures.append(plots.pnl_bars(mean, agent_type))
-    return pictures
-
-
-def _closing(run: Run, rows: pl.DataFrame) -> pl.DataFrame | None:
-    """Closing costs of the recorded episode: the first one of the first learner.
-
-    None if the evaluation has none, or does not end with the inventory of the recorded episode.
-    """
-    evaluation = run.evaluation
-    if evaluation is None or not {"closing_cost", "inventory_end"} <= set(evaluation.columns):
-        return None
-    ends = rows.group_by(*EPISODE, maintain_order=True).agg(pl.col("inventory").last())
-    first = evaluation.filter(
-        (pl.col("episode") == pl.col("episode").min()) & (pl.col("seed") == pl.col("seed").min())
-    )
-    costs = ends.join(first, on=["policy", "agent_type", "agent"], how="left")
-    matches = (costs["inventory"] == costs["inventory_end"]).fill_null(value=False).all()
-    return costs if matches else None
 
 
 def learning_section(run: Run, results: dict[str, list[PolicyResult]]) -> str:

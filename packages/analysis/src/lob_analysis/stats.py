@@ -303,6 +303,19 @@ def probability_of_improvement(
     return Estimate(share(a, b), float(low), float(high), a.size + b.size, level)
 
 
+def wilson(share: float, num_trials: int, *, level: float = LEVEL) -> tuple[float, float]:
+    """Interval of a probability from the share of independent trials that succeeded.
+
+    References:
+        Wilson (1927), Probable inference, the law of succession, and statistical inference.
+    """
+    z = float(scipy_stats.norm.ppf((1 + level) / 2))
+    middle = share + z * z / (2 * num_trials)
+    half = z * float(np.sqrt(share * (1 - share) / num_trials + (z / (2 * num_trials)) ** 2))
+    scale = 1 + z * z / num_trials
+    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+
+
 def performance_profile(scores: npt.ArrayLike, thresholds: npt.ArrayLike) -> Floats:
     """Share of scores above each threshold, `[len(thresholds)]`.
 

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from lob_analysis.load import Run
 from lob_analysis.markup import escape, folded, number, picture, section, table
-from lob_analysis.plots import BLUE, GRAY, INK, Picture, people_name, style
+from lob_analysis.plots import BLUE, GRAY, INK, Picture, agent_name, people_name, style
 from lob_analysis.study_tables import optional, percent, with_interval
 
 _SCALE: Final = [[0, "#1a7f52"], [0.5, "#ffffff"], [1, "#c0392b"]]
@@ -149,7 +149,7 @@ def attack_map(rows: list[dict[str, Any]], victim: str) -> Picture:
         "policies as learned and policies trained on under an attack. Values within their interval "
         "of zero (see the table) mean nothing."
     )
-    name = people_name(victim)
+    name = agent_name(victim)
     return Picture(f"What the {name} loses", caption, figure, f"attacks-{victim}")
 
 

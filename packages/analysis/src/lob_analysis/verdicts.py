@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from lob_analysis.load import Run
 from lob_analysis.markup import interval, number
-from lob_analysis.plots import people_name
+from lob_analysis.plots import agent_name, people_name
 from lob_analysis.results import LEARNED, PolicyResult, compare_policies, headline
 from lob_analysis.stats import Estimate
 
@@ -29,7 +29,7 @@ def sentences(results: dict[str, list[PolicyResult]]) -> list[str]:
     """What the results say, one plain sentence an agent type and baseline."""
     lines = []
     for agent_type, rows in results.items():
-        name = "execution agent" if agent_type == "execution" else people_name(agent_type)
+        name = agent_name(agent_type)
         learned = next((row for row in rows if row.policy == LEARNED), None)
         if learned is None:
             lines.append(f"There is no learned policy for the {name} in the evaluation.")

@@ -1,4 +1,4 @@
-"""A small made-up run folder, for tests, examples and trying out the report.
+"""A small made-up run folder.
 
 The numbers are drawn from a random walk with a market maker and an execution agent on top. They
 follow the layout of a real run (`lob_analysis.load`) but describe no real market.
@@ -6,6 +6,7 @@ follow the layout of a real run (`lob_analysis.load`) but describe no real marke
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,8 @@ import yaml  # type: ignore[import-untyped]
 
 from lob_analysis.load import SCHEMA
 
+RECORDED: Final = 4
+"""Episodes of which every step is recorded."""
 POLICIES: Final = {
     "market_maker": {"learned": 14.0, "avellaneda_stoikov": 8.0, "do_nothing": 0.0},
     "execution": {"learned": -620.0, "twap": -900.0, "do_nothing": -3100.0},
@@ -77,80 +80,16 @@ def write_run(
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     (folder / "meta.json").write_text(json.dumps(meta))
     (folder / "metrics.jsonl").write_text("".join(line + "\n" for line in lines))
-    evaluation = _evaluation(random, num_episodes)
+    episodes = _episodes(seed, num_steps, min(RECORDED, num_episodes))
+    evaluation = _as_recorded(_evaluation(random, num_episodes), episodes)
     evaluation.write_parquet(folder / "evaluation.parquet")
+    _matrix(evaluation).write_parquet(folder / "matrix.parquet")
     (folder / "evaluation.json").write_text(json.dumps(_summary(evaluation, num_episodes)))
-    episodes = _episodes(seed, num_steps)
     episodes.write_parquet(folder / "episodes.parquet")
     _book(episodes, seed).write_parquet(folder / "book.parquet")
     if folder.parent.name == "runs":
         (folder.parent / "latest").write_text(folder.name + "\n")
     return folder
-
-
-def write_studies(folder: Path) -> None:
-    """Adds made-up studies to a run folder: deviations, attacks and transfer."""
-
-    def estimate(value: float) -> dict[str, Any]:
-        low, high = value - 2.0, value + 2.0
-        return {"value": value, "low": low, "high": high, "num_samples": 64, "level": 0.95}
-
-    def deviating(gain: float) -> dict[str, Any]:
-        tried = [{"name": "best response", "gain": gain}, {"name": "do_nothing", "gain": -5.0}]
-        return {"gain": estimate(gain), "deviations": tried}
-
-    profiles = {
-        name: {
-            "nash_conv": estimate(2 * gain),
-            "roles": {agent_type: deviating(gain) for agent_type in POLICIES},
-        }
-        for name, gain in (("learned", 3.0), ("untrained", 40.0))
-    }
-    rows = [
-        {
-            "policy": policy,
-            "scenario": scenario,
-            "agent_type": agent_type,
-            "clean": 14.0,
-            "damage": estimate(damage),
-            "worst_clean": -60.0,
-            "worst_attacked": -60.0 - damage,
-            "inventory_ratio": 1.2,
-            "spread_change": estimate(0.1),
-            "depth_change": -0.05,
-            "recovery_steps": 4.5,
-            "attacker_pnl": None if scenario == "fees" else -8.0,
-            "attacker_cost": None if scenario == "fees" else 11.0,
-            "damage_per_cost": None if scenario == "fees" else damage / 11.0,
-        }
-        for agent_type in POLICIES
-        for policy in ("as learned", "trained on spoofing")
-        for scenario, damage in (("spoofing", 6.0), ("fees", 9.0))
-    ]
-    result = {
-        "agent_type": "market_maker",
-        "baseline": "avellaneda_stoikov",
-        **{name: estimate(12.0) for name in ("home", "away", "home_edge", "away_edge", "drop")},
-    }
-    market = {
-        "overrides": ["data.kind=lobster"],
-        "data": {"kind": "lobster"},
-        "num_episodes": 64,
-        "seed": 0,
-        "results": [result],
-    }
-    studies: dict[str, dict[str, Any]] = {
-        "exploitability": {
-            "measure": "episode_return",
-            "num_updates": 30,
-            "num_episodes": 64,
-            "profiles": profiles,
-        },
-        "robustness": {"num_episodes": 64, "left_out": {}, "rows": rows},
-        "transfer": {"markets": [market]},
-    }
-    for name, study in studies.items():
-        (folder / f"{name}.json").write_text(json.dumps({"schema": SCHEMA, **study}))
 
 
 def _metrics(random: np.random.Generator, update: int, num_updates: int) -> dict[str, Any]:
@@ -230,8 +169,35 @@ def _summary(evaluation: pl.DataFrame, num_episodes: int) -> dict[str, Any]:
     return {"num_episodes": num_episodes, "split": "test", "agents": agents}
 
 
-def _episodes(seed: int, num_steps: int) -> pl.DataFrame:
-    """The same market under each policy, quotes and fills drawn for the picture."""
+def _as_recorded(evaluation: pl.DataFrame, episodes: pl.DataFrame) -> pl.DataFrame:
+    """The results with the inventories at the end that the recorded episodes show."""
+    keys = ["policy", "agent_type", "agent", "episode"]
+    is_own = (pl.col("replaced") == "") | (pl.col("replaced") == pl.col("agent_type"))
+    name = pl.col("policy").str.split(":").list.first()
+    ends = (
+        episodes.filter(is_own & (pl.col("step") == pl.col("step").max()))
+        .with_columns(policy=name)
+        .select(*keys, pl.col("inventory").cast(pl.Float64).alias("inventory_end"))
+    )
+    return evaluation.update(ends, on=keys, how="left")
+
+
+def _matrix(evaluation: pl.DataFrame) -> pl.DataFrame:
+    """Every combination; a type's results do not depend on who plays the other."""
+    maker, execution = POLICIES
+    baselines = {maker: "avellaneda_stoikov", execution: "twap"}
+    parts = []
+    for seats in itertools.product(*(("learned", baselines[name]) for name in POLICIES)):
+        policies = dict(zip(POLICIES, seats, strict=True))
+        label = ",".join(f"{name}={policy}" for name, policy in policies.items())
+        for name, policy in policies.items():
+            rows = evaluation.filter(agent_type=name, policy=policy)
+            parts.append(rows.with_columns(combination=pl.lit(label)))
+    return pl.concat(parts)
+
+
+def _episodes(seed: int, num_steps: int, num_episodes: int) -> pl.DataFrame:
+    """The same markets under each policy, quotes and fills drawn for the picture."""
     frames = []
     for policy, replaced in (
         ("learned", ""),
@@ -240,41 +206,47 @@ def _episodes(seed: int, num_steps: int) -> pl.DataFrame:
         ("do_nothing", "execution"),
         ("do_nothing:market_maker", "market_maker"),
     ):
-        random = np.random.default_rng(seed)
-        mid = 20_000.0 + np.cumsum(random.integers(-2, 3, num_steps))
-        half = 0.5 + random.integers(1, 3, num_steps)
-        market = {
-            "policy": [policy] * num_steps,
-            "replaced": [replaced] * num_steps,
-            "step": np.arange(num_steps, dtype=np.int32),
-            "time": 34_200.0 + 0.5 * np.arange(num_steps),
-            "mid": mid,
-            "best_bid": mid - half,
-            "best_ask": mid + half,
-        }
-        acts = not (policy.startswith("do_nothing") and replaced == "market_maker")
-        maker_buys = 10 * (random.random(num_steps) < 0.2) * acts
-        maker_sells = 10 * (random.random(num_steps) < 0.2) * acts
-        frames.append(_agent(market, "market_maker", mid, half, maker_buys, maker_sells, acts))
-        acts = not (policy.startswith("do_nothing") and replaced == "execution")
-        sold = 10 * (np.arange(num_steps) % (1 if policy == "twap" else 2) == 0) * acts
-        frames.append(_agent(market, "execution", mid, half, 0 * sold, sold, acts))
+        for episode in range(num_episodes):
+            random = np.random.default_rng([seed, episode])
+            mid = 20_000.0 + np.cumsum(random.integers(-2, 3, num_steps))
+            half = 0.5 + random.integers(1, 3, num_steps)
+            market = {
+                "policy": [policy] * num_steps,
+                "replaced": [replaced] * num_steps,
+                "episode": np.full(num_steps, episode),
+                "window": np.full(num_steps, episode),
+                "step": np.arange(num_steps, dtype=np.int32),
+                "time": 34_200.0 + 0.5 * np.arange(num_steps),
+                "mid": mid,
+                "best_bid": mid - half,
+                "best_ask": mid + half,
+                "volume": random.integers(40, 80, num_steps),
+            }
+            idle = policy.startswith("do_nothing")
+            acts = not (idle and replaced == "market_maker")
+            maker_buys = 10 * (random.random(num_steps) < 0.2) * acts
+            maker_sells = 10 * (random.random(num_steps) < 0.2) * acts
+            frames.append(_agent(market, "market_maker", mid, half, maker_buys, maker_sells, acts))
+            acts = not (idle and replaced == "execution")
+            sold = 10 * (np.arange(num_steps) % (1 if policy == "twap" else 2) == 0) * acts
+            frames.append(_agent(market, "execution", mid, half, 0 * sold, sold, acts))
     return pl.concat(frames)
 
 
 def _book(episodes: pl.DataFrame, seed: int, num_levels: int = 8) -> pl.DataFrame:
-    """Some depth behind the best quotes of the learned policies' episode."""
+    """Some depth behind the best quotes of the first episode."""
     random = np.random.default_rng(seed)
-    market = episodes.filter(pl.col("policy") == "learned").unique("step").sort("step")
     frames = []
-    for side, quote in ((1, "best_bid"), (-1, "best_ask")):
+    for policy, side in itertools.product(("learned", "twap"), (1, -1)):
+        market = episodes.filter(policy=policy, episode=0).unique("step").sort("step")
+        quote = "best_bid" if side == 1 else "best_ask"
         best = np.round(market[quote].to_numpy()).astype(np.int64)
         level = np.arange(1, num_levels + 1)
         price = best[:, None] - side * (level - 1)
         frames.append(
             pl.DataFrame(
                 {
-                    "policy": ["learned"] * price.size,
+                    "policy": [policy] * price.size,
                     "step": np.repeat(market["step"].to_numpy(), num_levels),
                     "time": np.repeat(market["time"].to_numpy(), num_levels),
                     "side": np.full(price.size, side, np.int8),
@@ -309,6 +281,9 @@ def _agent(
             "agent": np.zeros(len(mid), np.int32),
             "bid_quote": quote * (mid - half) * (agent_type == "market_maker"),
             "ask_quote": quote * (mid + half),
+            "bid_quote_size": 10 * quote * (agent_type == "market_maker"),
+            "ask_quote_size": 10 * quote,
+            "maker_size": (bought + sold) * (agent_type == "market_maker"),
             "bought": bought.astype(np.int32),
             "sold": sold.astype(np.int32),
             "buy_price": np.where(bought > 0, mid - gain, 0.0),
