@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from lob_analysis.equilibrium import rank_profiles, solve_zero_sum
 from lob_analysis.events import read_events
+from lob_analysis.impact import response
 from lob_analysis.load import load_run
-from lob_analysis.market_quality import quality_summary, response
+from lob_analysis.market_quality import quality_summary
 from lob_analysis.realism import realism_scores
 from lob_analysis.report import render
 from lob_analysis.stats import two_way_bootstrap

@@ -3,17 +3,18 @@ import polars as pl
 import pytest
 from lob_analysis.errors import AnalysisError
 from lob_analysis.events import make_events, read_events
+from lob_analysis.impact import impact_scores, response
 from lob_analysis.market_quality import (
     SECOND,
     intraday,
     order_flow_imbalance,
     quality_summary,
-    response,
     sample_mid,
     trades,
     variance_ratio,
     with_measures,
 )
+from lob_analysis.quantities import QUANTITIES
 
 NAMES = [
     "time_ns", "event_type", "side", "price", "size",
@@ -118,6 +119,101 @@ def test_response__worked_example():
     assert at("market order", False, 2) == (1, 1)
     with pytest.raises(ValueError, match="lags"):
         response(small_market(), (0,))
+
+
+def test_impact_scores__worked_example():
+    # The same six events every minute, so that every block of time says the same; in the other
+    # market all prices are twice as far apart, but so is the spread that responses are measured in.
+    rows = [
+        (int(t + 60 * SECOND * minute), *rest)
+        for minute in range(60)
+        for t, *rest in small_market().select(NAMES).rows()
+    ]
+    market = pl.DataFrame(rows, schema=small_market().schema, orient="row")
+    prices = ("price", "bid_price", "ask_price")
+    wide = market.with_columns(pl.col(name) * 2 for name in prices)
+    found = impact_scores(market, wide, (1, 2), num_blocks=20)
+    assert {"market order, moves the mid", "limit order, moves the mid"} <= set(found)
+    for score in found.values():
+        assert score.value == pytest.approx(0)
+        assert not score.is_told_apart
+    # Without the return of the ask after each trade the mean spread is the same in every block, but
+    # the response two events after a trade stays where it was.
+    lasting = market.with_columns(
+        pl.when(pl.col("time_ns") // SECOND % 60 == 5).then(106.0).otherwise("ask_price")
+        .alias("ask_price")
+    )  # fmt: skip
+    found = impact_scores(market, lasting, (2,), num_blocks=20)["market order, moves the mid"]
+    before, after = (
+        response(events, (2,)).filter(kind="market order", moves=True)["response"].item()
+        / (events["ask_price"] - events["bid_price"]).mean()
+        for events in (market, lasting)
+    )
+    assert (before, after) == (0, pytest.approx(1 / 3))
+    assert found.value == pytest.approx(abs(after - before), rel=0.02)
+    assert found.low <= found.value * 1.02
+    assert found.is_told_apart
+
+
+def test_quantities__worked_example():
+    # Orders by id: 1 asks, 2 bids and is cancelled eight seconds later, 1 is executed.
+    events = small_market().with_columns(
+        order_id=pl.Series([1, 2, 1, 1, 3, 2]),
+        bid_depth=pl.Series([10, 40, 40, 40, 40, 30]),
+        ask_depth=pl.Series([50, 50, 46, 40, 50, 50]),
+        level=pl.Series([1, 1, 1, 1, 1, 1]),
+    )
+    measured = with_measures(events)
+    found = {
+        name: quantity(measured)["value"].drop_nulls().to_list()
+        for name, (quantity, _) in QUANTITIES.items()
+    }
+    assert found["spread"] == [4, 2, 2, 4, 2, 2]
+    assert found["orderbook_imbalance"][:2] == [0, 0.5]
+    seconds = [10**x for x in found["log_inter_arrival_time"]]
+    assert seconds == pytest.approx([1, 2, 1e-9, 2, 4])
+    assert [10**x for x in found["log_time_to_cancel"]] == pytest.approx([8])
+    assert found["ask_volume_touch"] == [10, 10, 6, 20, 10, 10]
+    assert found["bid_volume_touch"] == [10, 30, 30, 30, 30, 20]
+    assert found["ask_volume"] == [50, 50, 46, 40, 50, 50]
+    assert found["bid_volume"] == [10, 40, 40, 40, 40, 30]
+    # From the mid before the event, of which the first has none.
+    assert found["limit_ask_order_depth"] == [0]
+    assert found["limit_bid_order_depth"] == [0]
+    assert found["bid_cancellation_depth"] == [1]
+    assert found["ask_cancellation_depth"] == []
+    assert found["limit_ask_order_levels"] == [1, 1]
+    assert found["limit_bid_order_levels"] == [1]
+    assert found["bid_cancellation_levels"] == [1]
+    assert found["limit_order_size"] == [10, 30, 10]
+    assert found["volume_per_minute"] == [10]
+    assert found["order_flow_imbalance"] == [20]
+    bare = with_measures(small_market())
+    for name in ("ask_volume", "limit_ask_order_levels", "log_time_to_cancel"):
+        assert QUANTITIES[name][0](bare).is_empty()
+
+
+def test_read_events__levels_are_where_the_order_is_seen(tmp_path):
+    # A bid enters behind the best, is cancelled in part there, and the best bid is executed.
+    messages = [
+        "34200.1,1,11,10,1000000,1", "34200.2,1,12,20,1010000,-1", "34200.3,1,13,5,990000,1",
+        "34200.4,2,13,2,990000,1", "34200.5,4,11,10,1000000,1", "34200.6,5,0,1,1005000,1",
+    ]  # fmt: skip
+    empty_ask, empty_bid = "9999999999,0", "-9999999999,0"
+    books = [
+        f"{empty_ask},1000000,10,{empty_ask},{empty_bid}",
+        f"1010000,20,1000000,10,{empty_ask},{empty_bid}",
+        f"1010000,20,1000000,10,{empty_ask},990000,5",
+        f"1010000,20,1000000,10,{empty_ask},990000,3",
+        f"1010000,20,990000,3,{empty_ask},{empty_bid}",
+        f"1010000,20,990000,3,{empty_ask},{empty_bid}",
+    ]
+    for kind, lines in (("message", messages), ("orderbook", books)):
+        name = f"TEST_2020-01-02_34200000_57600000_{kind}_2.csv"
+        (tmp_path / name).write_text("".join(line + "\n" for line in lines))
+    (events,) = read_events(tmp_path).values()
+    assert events["level"].to_list() == [1, 1, 2, 2, 1, None]
+    assert events["bid_depth"].to_list() == [10, 10, 15, 13, 3, 3]
 
 
 def test_order_flow_imbalance__worked_example():

@@ -8,8 +8,10 @@ import pytest
 from lob_analysis.cli import app
 from lob_analysis.distances import Blocks, distances, l1_edges, make_blocks, score
 from lob_analysis.events import read_events
+from lob_analysis.impact import impact_scores
 from lob_analysis.market_quality import quality_summary
-from lob_analysis.realism import CONDITIONAL, QUANTITIES, impact_scores, realism_scores
+from lob_analysis.quantities import CONDITIONAL, QUANTITIES
+from lob_analysis.realism import realism_scores
 from lob_analysis.realism_page import render_realism
 from lob_analysis.stylized import EXPECTED, stylized_facts
 from scipy import stats as scipy_stats
@@ -107,6 +109,7 @@ def test_scores__same_flow_model_is_mostly_within_the_floor(days):
     scores = realism_scores(*days)
     # A few minutes of order flow are too short for these two.
     short = {"volume_per_minute", "order_flow_imbalance"}
+    assert set(scores["kind"]) == {"unconditional", "conditional", "impact"}
     assert set(scores["score"]) >= (set(QUANTITIES) | set(CONDITIONAL)) - short
     assert scores["value"].is_between(0, 5).all()
     assert scores.filter(pl.col("distance") == "l1")["value"].max() <= 1
@@ -133,8 +136,11 @@ def test_scores__short_tables_leave_out_what_they_cannot_tell(days):
 
 def test_impact__identical_tables_score_zero(days):
     found = impact_scores(days[0], days[0])
-    assert found["value"].to_list() == [0] * found.height
-    assert (found["floor"] > 0).any()
+    assert len(found) >= 5
+    for kind in found.values():
+        assert kind.value == 0
+        assert 0 < kind.floor < kind.floor_high
+        assert not kind.is_told_apart
 
 
 def test_facts__all_are_reported(days):
@@ -151,9 +157,11 @@ def test_cli__realism_writes_one_page(folders, tmp_path):
     done = CliRunner().invoke(app, [str(x) for x in args])
     assert done.exit_code == 0, done.output
     text = out.read_text()
-    for part in ("scores", "distributions", "impact", "facts", "quality"):
+    for part in ("scores", "distributions", "impact", "day", "facts", "quality"):
         assert f"<section id={part}>" in text
     assert "spread | imbalance" in done.output
+    table = pl.read_csv(tmp_path / "page.csv")
+    assert set(table["distance"]) == {"l1", "wasserstein", "response"}
 
 
 def test_browser__realism_page_is_drawn(days, browse):
@@ -161,7 +169,7 @@ def test_browser__realism_page_is_drawn(days, browse):
     page = render_realism(*days, realism_scores(*days), "two markets")
     for width, found in zip(widths, browse(page, *widths), strict=True):
         assert found["problems"] == []
-        assert found["drawn"] == found["plots"] == 4
+        assert found["drawn"] == found["plots"] == 6
         assert found["page"] <= width
 
 

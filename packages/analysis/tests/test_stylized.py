@@ -1,11 +1,15 @@
 import numpy as np
 import pytest
+from lob_analysis.events import make_events
+from lob_analysis.market_quality import SECOND
 from lob_analysis.stylized import (
     aggregated,
     autocorrelation,
     hill_index,
     leverage,
     memory_parameter,
+    stylized_facts,
+    volume_volatility,
 )
 
 
@@ -66,6 +70,50 @@ def test_leverage__sign_and_absence():
     assert abs(leverage(noise, [1])[0]) < 0.03
     volatility = np.exp(-0.3 * np.concatenate([[0.0], noise[:-1]]))
     assert leverage(noise * volatility, [1])[0] < -0.1
+
+
+def walk(changes, seconds=10, volume=None):
+    """An event every few seconds: a trade after which the mid has moved by some ticks."""
+    size = len(changes)
+    mid = 100_000.0 + np.cumsum(changes)
+    return make_events(
+        {
+            "time_ns": seconds * SECOND * np.arange(1, size + 1), "event_type": np.full(size, 4),
+            "side": np.where(np.arange(size) % 2, 1, -1), "price": mid,
+            "size": np.ones(size, int) if volume is None else volume, "bid_price": mid - 1,
+            "ask_price": mid + 1, "bid_size": np.ones(size, int), "ask_size": np.ones(size, int),
+        }
+    )  # fmt: skip
+
+
+def test_facts__of_a_heavy_tailed_walk_without_memory():
+    # Student's t with 6 degrees of freedom has excess kurtosis 3, sums of ten of them 0.3, and
+    # tail index 6. Errors are those of 20,000 independent values, doubled for heavy tails.
+    changes = np.random.default_rng(5).standard_t(6, 20_001)
+    facts = dict(stylized_facts(walk(changes)).select("fact", "value").iter_rows())
+    for fact, expected, error in (
+        ("return autocorrelation, lag 1", 0, 0.03),
+        ("return autocorrelation, mean of lags 2 to 10", 0, 0.01),
+        ("excess kurtosis", 3, 1.2),
+        ("excess kurtosis, 10 intervals", 0.3, 0.4),
+        ("absolute return autocorrelation, lag 1", 0, 0.03),
+        ("long memory of absolute returns (d)", 0, 0.08),
+        ("leverage, mean of lags 1 to 10", 0, 0.01),
+        ("variance ratio, 10 intervals", 1, 0.1),
+        # Every other trade is a buy.
+        ("trade sign autocorrelation, lag 1", -1, 1e-3),
+    ):
+        assert facts[fact] == pytest.approx(expected, abs=error), fact
+    assert 3.5 < facts["Hill index of absolute returns"] < 6.5
+
+
+def test_volume_volatility__of_trades_as_large_as_their_moves_is_one():
+    changes = np.random.default_rng(6).integers(-5, 6, 500).astype(float)
+    events = walk(changes, volume=10 + np.abs(changes).astype(int))
+    assert volume_volatility(events, 10 * SECOND) == pytest.approx(1)
+    shuffled = walk(changes, volume=10 + np.random.default_rng(7).permutation(500))
+    # The standard error of an uncorrelated pair is 1 / sqrt(500) = 0.045.
+    assert abs(volume_volatility(shuffled, 10 * SECOND)) < 0.18
 
 
 def test_aggregated__drops_the_incomplete_group():

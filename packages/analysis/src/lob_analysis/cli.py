@@ -22,10 +22,14 @@ from lob_analysis.markup import interval, number
 from lob_analysis.plots import capitalized, people_name
 from lob_analysis.realism import realism_scores
 from lob_analysis.realism_page import render_realism
-from lob_analysis.report import REPORT, render, write_text
+from lob_analysis.report import REPORT, page, render, write_text
 from lob_analysis.results import PolicyResult, measure_of
 from lob_analysis.stats import Estimate
+from lob_analysis.study_sections import robustness_section
 from lob_analysis.verdicts import headlines, sentences
+
+ATTACKS_PAGE = "robustness.html"
+"""The attack matrix of a run with its figures, written by `attack`."""
 
 app = typer.Typer(
     help="What was learned: reports on training runs.",
@@ -108,7 +112,10 @@ def realism(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the resampling.")] = 0,
 ) -> None:
-    """Compare simulated with real order flow, beside a real-versus-real floor."""
+    """Compare simulated with real order flow, beside a real-versus-real floor.
+
+    Writes one page, and all scores as a table beside it (the same name with .csv).
+    """
     console = Console()
     try:
         (real_label, real_events), (sim_label, sim_events) = (
@@ -117,27 +124,13 @@ def realism(
         title = f"{sim_label} against {real_label}"
         scores = realism_scores(real_events, sim_events, seed=seed)
         path = write_text(out, render_realism(real_events, sim_events, scores, title))
+        table = write_text(out.with_suffix(".csv"), scores.write_csv())
     except AnalysisError as error:
         fail(str(error))
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}")
-    table = Table(title=title, title_justify="left", title_style="bold")
-    table.add_column("quantity")
-    for name in ("L1", "floor", "W1", "floor "):
-        table.add_column(name, justify="right")
-    for name in scores["score"].unique(maintain_order=True):
-        rows = scores.filter(pl.col("score") == name)
-        cells = [
-            text
-            for row in rows.iter_rows(named=True)
-            for text in (
-                f"[{'red' if row['told_apart'] else 'green'}]{number(row['value'])}[/]",
-                number(row["floor_high"]),
-            )
-        ]
-        table.add_row(people_name(name), *cells)
-    console.print(table)
-    console.print(f"report: {path}", highlight=False, soft_wrap=True)
+    console.print(realism_view(scores, title))
+    console.print(f"report: {path}\ntable: {table}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -194,10 +187,12 @@ def exploit(
 def attack(
     run: Annotated[str, typer.Argument(help="Run folder, or a name under ROOT.")],
     scenario: Annotated[
-        list[str] | None, typer.Option(help="Manipulator or stress to try; all if omitted.")
+        list[str] | None,
+        typer.Option(help="Manipulator, newcomers or stress to try; all if omitted."),
     ] = None,
     harden: Annotated[
-        list[str] | None, typer.Option(help="Scenario to train the policies on in, too.")
+        list[str] | None,
+        typer.Option(help="Scenario to train the policies on in, too; `all` for the whole matrix."),
     ] = None,
     adversary: Annotated[
         int, typer.Option(min=0, help="Updates of an adversary that learns; 0 for none.")
@@ -210,11 +205,15 @@ def attack(
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     root: Annotated[Path, typer.Option(help="Folder that holds the runs.")] = Path(ROOT),
 ) -> None:
-    """Try the policies of a run against manipulators, an adversary and stress."""
+    """Try the policies of a run against manipulators, strangers, an adversary and stress.
+
+    Beside the table on the terminal, RUN/robustness.html has the whole matrix with figures.
+    """
     studies = _studies()
     try:
+        folder = find_run(run, root)
         found = studies.attack(
-            find_run(run, root),
+            folder,
             names=scenario,
             hardened=harden or (),
             adversary_updates=adversary,
@@ -223,12 +222,15 @@ def attack(
             num_episodes=episodes,
             seed=seed,
         )
+        body = f"<main>{robustness_section(load_run(folder))}</main>"
+        path = write_text(folder / ATTACKS_PAGE, page(f"Attacks on {folder.name}", body))
     except AnalysisError as error:
         fail(str(error))
     console = Console()
     console.print(study_tables.attack_view(found))
     for name, reason in found["left_out"].items():
         console.print(f"[yellow]left out:[/] {name}: {reason}", highlight=False)
+    console.print(f"figures: {path}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -248,6 +250,43 @@ def transfer(
     except AnalysisError as error:
         fail(str(error))
     Console().print(study_tables.transfer_view(found["markets"][-1]))
+
+
+def realism_view(scores: pl.DataFrame, title: str) -> Table:
+    """All scores of a simulation for a terminal, red where they tell it from the real data."""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for name in ("quantity", "distance"):
+        table.add_column(name)
+    for name in ("score (95 % interval)", "real against real, 95 % below"):
+        table.add_column(name, justify="right")
+    for row in scores.iter_rows(named=True):
+        table.add_row(
+            people_name(row["score"]),
+            row["distance"],
+            f"{number(row['value'])} ({number(row['low'])} to {number(row['high'])})",
+            number(row["floor_high"]),
+            style="red" if row["told_apart"] else "green",
+        )
+    return table
+
+
+@app.command()
+def population(
+    run: Annotated[str, typer.Argument(help="Run folder, or a name under ROOT.")],
+    limit: Annotated[int, typer.Option(min=2, help="Policies at most, evenly spaced.")] = 8,
+    episodes: Annotated[int, typer.Option(min=2, help="Episodes of a profile.")] = 64,
+    seed: Annotated[int, typer.Option(help="Seed of the episodes.")] = 0,
+    root: Annotated[Path, typer.Option(help="Folder that holds the runs.")] = Path(ROOT),
+) -> None:
+    """Play checkpoints, snapshots or members of a run against each other: who survives?"""
+    studies = _studies()
+    try:
+        found = studies.population(
+            find_run(run, root), limit=limit, num_episodes=episodes, seed=seed
+        )
+    except AnalysisError as error:
+        fail(str(error))
+    Console().print(study_tables.population_view(found))
 
 
 def comparison_view(comparison: Comparison, by: str) -> Table:

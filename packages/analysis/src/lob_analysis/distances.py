@@ -173,6 +173,30 @@ class Score:
         return self.value > self.floor_high
 
 
+def resamples(random: np.random.Generator, num_blocks: int, num_resamples: int) -> Floats:
+    """`[num_resamples, num_blocks]` times that each block is drawn, with replacement."""
+    share = np.full(num_blocks, 1 / num_blocks)
+    return random.multinomial(num_blocks, share, num_resamples).astype(np.float64)
+
+
+def halvings(random: np.random.Generator, num_blocks: int, num_resamples: int) -> Floats:
+    """`[num_resamples, num_blocks]` 1 for the blocks of a random half, 0 for the others."""
+    order = random.permuted(np.tile(np.arange(num_blocks), (num_resamples, 1)), axis=1)
+    return (order < num_blocks // 2).astype(np.float64)
+
+
+def from_draws(value: float, drawn: Floats, floor: Floats) -> Score:
+    """A score from its value, resampled values and values between halves; NaN draws are skipped."""
+    low, high = np.nanquantile(drawn, [0.025, 0.975])
+    return Score(
+        float(value),
+        float(low),
+        float(high),
+        float(np.nanmean(floor)),
+        float(np.nanquantile(floor, 0.95)),
+    )
+
+
 def score(blocks: Blocks, *, num_resamples: int = 400, seed: int = 0) -> Score:
     """Distance, block-bootstrap interval and floor of one quantity.
 
@@ -184,17 +208,8 @@ def score(blocks: Blocks, *, num_resamples: int = 400, seed: int = 0) -> Score:
     random = np.random.default_rng(seed)
     num_real, num_sim = len(blocks.real), len(blocks.sim)
     whole = distances(blocks.real.sum(0, keepdims=True), blocks.sim.sum(0, keepdims=True), blocks)
-    real_draws = random.multinomial(num_real, np.full(num_real, 1 / num_real), num_resamples)
-    sim_draws = random.multinomial(num_sim, np.full(num_sim, 1 / num_sim), num_resamples)
+    real_draws, sim_draws = (resamples(random, n, num_resamples) for n in (num_real, num_sim))
     drawn = distances(real_draws @ blocks.real, sim_draws @ blocks.sim, blocks)
-    order = random.permuted(np.tile(np.arange(num_real), (num_resamples, 1)), axis=1)
-    halves = (order < num_real // 2).astype(np.float64)
+    halves = halvings(random, num_real, num_resamples)
     floor = distances(halves @ blocks.real, (1 - halves) @ blocks.real, blocks)
-    low, high = np.nanquantile(drawn, [0.025, 0.975])
-    return Score(
-        float(whole[0]),
-        float(low),
-        float(high),
-        float(np.nanmean(floor)),
-        float(np.nanquantile(floor, 0.95)),
-    )
+    return from_draws(float(whole[0]), drawn, floor)

@@ -11,6 +11,8 @@
 | `bid_price`, `ask_price` | Float64 | best quotes after the event; null while a side is empty |
 | `bid_size`, `ask_size` | Int64 | shares at them |
 | `bid_depth`, `ask_depth` | Int64 | shares on all visible levels; optional |
+| `level` | Int64 | level of `price` on its side, 1 the best: after a submission, before \
+anything else; null where it is not in view; optional |
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from typing import Any, Final
 
 import numpy as np
 import polars as pl
-from lob_core.types import EventType
+from lob_core.types import EventType, Side
 from lob_data import LobDataError, PrepareOptions
 from lob_data.day import Day
 from lob_data.lobster import find_pairs
@@ -39,7 +41,12 @@ REQUIRED: Final = {
     "bid_size": pl.Int64,
     "ask_size": pl.Int64,
 }
-OPTIONAL: Final = {"order_id": pl.Int64, "bid_depth": pl.Int64, "ask_depth": pl.Int64}
+OPTIONAL: Final = {
+    "order_id": pl.Int64,
+    "bid_depth": pl.Int64,
+    "ask_depth": pl.Int64,
+    "level": pl.Int64,
+}
 
 EXECUTIONS: Final = (int(EventType.EXECUTE_VISIBLE), int(EventType.EXECUTE_HIDDEN))
 CANCELS: Final = (int(EventType.CANCEL), int(EventType.DELETE))
@@ -93,8 +100,20 @@ def events_of_day(day: Day) -> pl.DataFrame:
             "ask_size": sizes[1, :, 0],
             "bid_depth": sizes[0].sum(axis=1, dtype=np.int64),
             "ask_depth": sizes[1].sum(axis=1, dtype=np.int64),
+            "level": _levels(day),
         }
     )
+
+
+def _levels(day: Day) -> pl.Series:
+    """Level of each message's price on its side: after a submission, before anything else."""
+    rows = np.arange(day.num_rows)
+    is_new = day.event_type == int(EventType.SUBMIT)
+    seen = np.where(is_new, rows, np.maximum(rows - 1, 0))
+    side = (day.side == int(Side.ASK)).astype(np.int64)
+    is_there = (day.book_price[side, seen] == day.price[:, None]) & day.affects_book[:, None]
+    level = is_there.argmax(axis=1) + 1
+    return pl.Series(np.where(is_there.any(axis=1), level, -1)).replace(-1, None)
 
 
 def read_events(

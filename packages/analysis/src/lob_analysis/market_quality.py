@@ -1,26 +1,19 @@
-"""How good a market is: spreads, depth, volatility, efficiency, impact of events, intraday shape.
+"""How good a market is: spreads, depth, volatility, efficiency, order flow, intraday shape.
 
 Works on the event table of `lob_analysis.events`. Prices are in ticks, sizes in shares.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from lob_core.types import EventType
 
 from lob_analysis.events import CANCELS, EXECUTIONS
 
 SECOND: Final = 1_000_000_000
-_KINDS: Final = (
-    ("market order", (int(EventType.EXECUTE_VISIBLE),), -1),
-    ("limit order", (int(EventType.SUBMIT),), 1),
-    ("cancellation", CANCELS, -1),
-)
 
 
 def with_measures(events: pl.DataFrame) -> pl.DataFrame:
@@ -201,58 +194,6 @@ def quality_summary(events: pl.DataFrame, *, horizon_s: float = 10.0) -> dict[st
 def _mean(values: pl.Series, weights: pl.Series) -> float:
     w = weights.to_numpy()
     return float(values.to_numpy() @ w) / float(w.sum()) if w.sum() > 0 else float("nan")
-
-
-def response(
-    events: pl.DataFrame, lags: Sequence[int] = (1, 2, 5, 10, 20, 50, 100)
-) -> pl.DataFrame:
-    """Price response to six kinds of event, in event time.
-
-    Kinds are market orders, limit orders and cancellations, each split by whether the event moved
-    the mid. The sign of an event is the direction in which it pushes: buyer-initiated trades, new
-    bids and cancelled asks push up. `R(l) = E[sign (mid before event t + l - mid before event t)]`,
-    so `l = 1` is the immediate effect. Only events that can change the displayed book count.
-
-    Args:
-        events: the event table.
-        lags: in events, each >= 1.
-
-    Returns:
-        Columns kind, moves (bool), lag, response (ticks), error (standard error without regard to
-        overlap) and count.
-
-    References:
-        Eisler, Bouchaud and Kockelkoren (2012), The price impact of order book events: market
-        orders, limit orders and cancellations, Quantitative Finance 12(9), equation 9.
-    """
-    if any(lag < 1 for lag in lags):
-        raise ValueError(f"lags are {list(lags)}; each must be >= 1")
-    measured = with_measures(events.filter(pl.col("event_type") <= int(EventType.EXECUTE_VISIBLE)))
-    kind = pl.lit(None, dtype=pl.String)
-    sign = pl.lit(0, dtype=pl.Int64)
-    for name, types, direction in _KINDS:
-        is_kind = pl.col("event_type").is_in(types)
-        kind = pl.when(is_kind).then(pl.lit(name)).otherwise(kind)
-        sign = pl.when(is_kind).then(direction * pl.col("side").cast(pl.Int64)).otherwise(sign)
-    signed = measured.with_columns(
-        kind=kind, sign=sign, moves=pl.col("mid") != pl.col("mid_before")
-    )
-    parts = []
-    for lag in lags:
-        moved = pl.col("sign") * (pl.col("mid").shift(-(lag - 1)) - pl.col("mid_before"))
-        part = (
-            signed.with_columns(moved=moved)
-            .drop_nulls("moved")
-            .group_by("kind", "moves")
-            .agg(
-                response=pl.col("moved").mean(),
-                error=pl.col("moved").std() / pl.len().sqrt(),
-                count=pl.len(),
-            )
-        )
-        parts.append(part.with_columns(lag=pl.lit(lag, dtype=pl.Int64)))
-    columns = ["kind", "moves", "lag", "response", "error", "count"]
-    return pl.concat(parts).select(columns).sort("kind", "moves", "lag")
 
 
 def order_flow_imbalance(events: pl.DataFrame, interval_ns: int = 10 * SECOND) -> pl.DataFrame:

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 from plotly.subplots import make_subplots
 
 from lob_analysis.distances import l1_edges
-from lob_analysis.market_quality import quality_summary, response, with_measures
-from lob_analysis.markup import escape, number, picture, section, table
+from lob_analysis.impact import response
+from lob_analysis.market_quality import SECOND, intraday, quality_summary, with_measures
+from lob_analysis.markup import escape, folded, number, picture, section, table
 from lob_analysis.plots import BLUE, GRAY, INK, RED, Picture, people_name, style
-from lob_analysis.realism import QUANTITIES, impact_scores
+from lob_analysis.quantities import QUANTITIES
 from lob_analysis.report import page
 from lob_analysis.stylized import stylized_facts
 
+_DISTANCES: Final = {
+    "l1": ("L1 scores", "share of probability"),
+    "wasserstein": ("Wasserstein-1 scores", "standard deviations"),
+    "response": ("Impact scores", "mean gap between responses, spreads"),
+}
+"""Title and unit of each distance."""
+_DAY: Final = (
+    ("messages", "messages"),
+    ("volume", "shares traded"),
+    ("spread", "spread (ticks)"),
+    ("touch_depth", "depth at the touch (shares)"),
+    ("volatility", "volatility (ticks)"),
+)
 SHOWN = ("spread", "orderbook_imbalance", "log_inter_arrival_time", "limit_order_size")
 
 
@@ -37,7 +53,7 @@ def score_picture(scores: pl.DataFrame, distance: str) -> Picture:
         y=[name for _, name in lines], x=[x for x, _ in lines], mode="lines",
         line={"color": INK, "width": 2}, name="95 % interval", hoverinfo="skip",
     )  # fmt: skip
-    unit = "share of probability" if distance == "l1" else "standard deviations"
+    title, unit = _DISTANCES[distance]
     figure.update_xaxes(title_text=f"distance ({unit})", rangemode="tozero")
     style(figure, height=130 + 26 * len(names))
     caption = (
@@ -45,7 +61,6 @@ def score_picture(scores: pl.DataFrame, distance: str) -> Picture:
         "itself end; a red point lies beyond it, so the simulation can be told from the market by "
         "that quantity alone."
     )
-    title = {"l1": "L1 scores", "wasserstein": "Wasserstein-1 scores"}[distance]
     return Picture(title, caption, figure, f"scores-{distance}")
 
 
@@ -96,6 +111,7 @@ def response_picture(real: pl.DataFrame, sim: pl.DataFrame) -> Picture:
                 figure.add_scatter(
                     x=curve["lag"], y=curve["response"] / spread, name=name, legendgroup=name,
                     showlegend=row == 1, row=row, col=1, mode="lines+markers",
+                    error_y={"array": 1.96 * curve["error"] / spread, "thickness": 1, "width": 2},
                     line={"color": color, "dash": dash, "width": 2}, marker={"size": 5},
                 )  # fmt: skip
             figure.update_yaxes(title_text="spreads", row=row, col=1)
@@ -105,11 +121,40 @@ def response_picture(real: pl.DataFrame, sim: pl.DataFrame) -> Picture:
     figure.update_layout(legend={"y": -0.1, "yanchor": "top"})
     figure.update_annotations(font_size=12, x=0, xanchor="left")
     caption = (
-        "How far the mid moves in the direction of an event, in mean spreads of that market. A "
+        "How far the mid moves in the direction of an event, in mean spreads of that market, with "
+        "95 % intervals that count overlapping windows as independent. A "
         "simulation whose impact dies out or grows without end is unfit for training agents that "
         "trade large orders."
     )
     return Picture("Impact: price response to six kinds of event", caption, figure, "response")
+
+
+def day_picture(real: pl.DataFrame, sim: pl.DataFrame) -> Picture:
+    """Activity, spread, depth and volatility over the day in intervals of ten minutes."""
+    figure = make_subplots(
+        rows=len(_DAY), cols=1, shared_xaxes=True, vertical_spacing=0.06,
+        subplot_titles=[title for _, title in _DAY],
+    )  # fmt: skip
+    for events, label, color in ((real, "real", GRAY), (sim, "simulated", BLUE)):
+        shape = intraday(events)
+        hours = shape["time_ns"] / (3600 * SECOND)
+        for row, (column, _) in enumerate(_DAY, start=1):
+            figure.add_scatter(
+                x=hours, y=shape[column], name=label, legendgroup=label, showlegend=row == 1,
+                mode="lines+markers", marker={"size": 4}, row=row, col=1,
+                line={"color": color, "width": 2},
+            )  # fmt: skip
+    figure.update_yaxes(rangemode="tozero")
+    figure.update_xaxes(title_text="time of day (hours)", row=len(_DAY), col=1)
+    style(figure, height=150 * len(_DAY) + 60)
+    figure.update_layout(legend_y=1.04)
+    figure.update_annotations(font_size=12, x=0, xanchor="left")
+    caption = (
+        "Intervals of ten minutes. Real markets are busiest and most volatile after the open and "
+        "before the close, and their spread narrows over the morning. A model with constant rates "
+        "draws flat lines. The first and the last interval may be incomplete."
+    )
+    return Picture("Shape of the day", caption, figure, "day")
 
 
 def score_table(scores: pl.DataFrame) -> str:
@@ -120,7 +165,7 @@ def score_table(scores: pl.DataFrame) -> str:
         rows.append(
             [
                 escape(people_name(row["score"])),
-                escape({"l1": "L1", "wasserstein": "W1"}[row["distance"]]),
+                escape({"l1": "L1", "wasserstein": "W1", "response": "gap"}[row["distance"]]),
                 f"{number(row['value'])} <small>({number(row['low'])} to {number(row['high'])})"
                 "</small>",
                 f"{number(row['floor'])} <small>(up to {number(row['floor_high'])})</small>",
@@ -150,29 +195,23 @@ def render_realism(real: pl.DataFrame, sim: pl.DataFrame, scores: pl.DataFrame, 
     ]
     quality = zip(quality_summary(real).items(), quality_summary(sim).values(), strict=True)
     quality_rows = [[escape(people_name(k)), number(a), number(b)] for (k, a), b in quality]
-    impact_rows = [
-        [f"{row['kind']}, {'moves' if row['moves'] else 'does not move'} the mid",
-         number(row["value"]), "" if row["floor"] is None else number(row["floor"])]
-        for row in impact_scores(real, sim).iter_rows(named=True)
-    ]  # fmt: skip
     body = (
         f"<header><h1>{escape(title)}</h1><p class=lead>{told} of {scores.height} scores tell the "
         f"simulation ({sim.height:,} events) from the real data ({real.height:,} events).</p>"
         "</header><main>"
         + section(
             "Scores",
-            picture(score_picture(scores, "l1"))
-            + picture(score_picture(scores, "wasserstein"))
-            + score_table(scores),
+            "".join(picture(score_picture(scores, name)) for name in _DISTANCES)
+            + folded("All scores", score_table(scores)),
             "scores",
         )
         + section("Distributions", picture(histogram_picture(real, sim)), "distributions")
         + section(
             "Impact",
-            picture(response_picture(real, sim))
-            + table(["Kind of event", "Mean gap (spreads)", "Between real halves"], impact_rows),
+            picture(response_picture(real, sim)),
             "impact",
         )
+        + section("The day", picture(day_picture(real, sim)), "day")
         + section(
             "Stylized facts",
             table(["Fact", "Real", "Simulated", "Real markets show"], fact_rows),
