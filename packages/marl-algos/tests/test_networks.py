@@ -122,7 +122,14 @@ def test_initial_carry__is_empty_without_recurrence():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"kind": "lstm"}, {"activation": "sin"}, {"hidden": (0,)}, {"continuous": "normal"}]
+    "wrong",
+    [
+        {"kind": "lstm"},
+        {"activation": "sin"},
+        {"hidden": (0,)},
+        {"continuous": "normal"},
+        {"precision": "float16"},
+    ],
 )
 def test_network_config__refuses_what_it_does_not_know(wrong):
     with pytest.raises(ValueError, match="network"):

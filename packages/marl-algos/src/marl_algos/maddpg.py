@@ -22,6 +22,7 @@ from marl_algos.advantages import RunningMoments, masked_mean
 from marl_algos.learner import descend, linear, optimizer
 from marl_algos.networks.action_codes import ActionCode
 from marl_algos.networks.heads import POLICY_GAIN, VALUE_GAIN, check_action_space
+from marl_algos.networks.precision import of_layer
 from marl_algos.networks.torsos import FeedForward
 from marl_algos.offpolicy import ReplayLearner, move_target
 from marl_algos.replay import Experience, Replay
@@ -51,8 +52,10 @@ class DeterministicNetwork(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """`[..., size]` of inputs `[..., F]`."""
-        x = FeedForward(self.config.hidden, self.config.activation)(x)
-        output: Array = nn.Dense(self.size, kernel_init=nn.initializers.orthogonal(self.gain))(x)
+        config, init = self.config, nn.initializers.orthogonal(self.gain)
+        x = FeedForward(config.hidden, config.activation, config.precision)(x)
+        computed = of_layer(config.precision, is_last=True)
+        output: Array = nn.Dense(self.size, kernel_init=init, **computed)(x)
         return output
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 NETWORK_KINDS: Final = ("feed_forward", "gru", "s5")
 ACTIVATIONS: Final = ("tanh", "relu", "silu")
+PRECISIONS: Final = ("float32", "tensorfloat32", "bfloat16")
 CONTINUOUS_HEADS: Final = ("tanh_normal", "beta")
 """Distributions that a configuration can name for actions in a box."""
 
@@ -118,6 +119,9 @@ class NetworkConfig:
         critic_attention: the critic attends over all agents; `algo=mappo` only.
         attention_size: width of an agent's embedding; read with `critic_attention` only.
         attention_heads: heads of the attention; likewise.
+        precision: `"float32"`, `"tensorfloat32"` or `"bfloat16"`: what products of matrices are
+            computed in, see `marl_algos.networks.precision`. Parameters and the optimizer's state
+            are float32 in any case.
 
     Raises:
         ValueError: if a field is outside its domain.
@@ -135,12 +139,14 @@ class NetworkConfig:
     critic_attention: bool = False
     attention_size: int = 64
     attention_heads: int = 4
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         choices = {
             "kind": NETWORK_KINDS,
             "activation": ACTIVATIONS,
             "continuous": CONTINUOUS_HEADS,
+            "precision": PRECISIONS,
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:

@@ -23,6 +23,7 @@ from flax import struct
 from marl_algos.dqn import DQN
 from marl_algos.learner import descend, linear, optimizer
 from marl_algos.losses import value_loss
+from marl_algos.networks.precision import of_layer
 from marl_algos.offpolicy import move_target
 from marl_algos.replay import Experience, Replay, n_step_targets
 from marl_algos.settings import TypeConfig
@@ -58,17 +59,18 @@ class MonotonicMixer(nn.Module):
     @nn.compact
     def __call__(self, values: Array, state: Array) -> Array:
         """Team values `[...]` of values `[..., N]` in states `[..., S]`."""
-        num_agents = values.shape[-1]
+        num_agents, exact = values.shape[-1], of_layer("float32")
 
         def hypernet(outputs: int) -> Array:
-            hidden = jax.nn.relu(nn.Dense(self.hypernet_size)(state))
-            output: Array = nn.Dense(outputs)(hidden)
+            hidden = jax.nn.relu(nn.Dense(self.hypernet_size, **exact)(state))
+            output: Array = nn.Dense(outputs, **exact)(hidden)
             return output
 
         inner = jnp.abs(hypernet(num_agents * self.size))
         inner = inner.reshape(*state.shape[:-1], num_agents, self.size)
         hidden = jax.nn.elu(
-            jnp.einsum("...n,...nh->...h", values, inner) + nn.Dense(self.size)(state)
+            jnp.einsum("...n,...nh->...h", values, inner, precision=exact["precision"])
+            + nn.Dense(self.size, **exact)(state)
         )
         outer = jnp.abs(hypernet(self.size))
         return jnp.sum(hidden * outer, axis=-1) + hypernet(1)[..., 0]

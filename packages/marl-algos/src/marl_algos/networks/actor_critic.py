@@ -49,9 +49,11 @@ class ActorCritic(nn.Module):
         if not config.shared:
             self.critic_torso = Torso(config, self.vocabulary)
         if config.critic_attention:
-            self.attention = AgentAttention(config.attention_size, config.attention_heads)
-        self.policy_head = PolicyHead(self.space, config.continuous)
-        self.value_head = ValueHead()
+            self.attention = AgentAttention(
+                config.attention_size, config.attention_heads, config.precision
+            )
+        self.policy_head = PolicyHead(self.space, config.continuous, config.precision)
+        self.value_head = ValueHead(config.precision)
 
     def __call__(
         self, carry: Carry, obs: Array, critic_obs: Array, reset: Array

@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from marl_algos.networks.precision import of_layer
 from marl_algos.networks.torsos import HIDDEN_GAIN
 
 Array: TypeAlias = jax.Array
@@ -20,6 +21,7 @@ class AgentAttention(nn.Module):
     Attributes:
         size: width of what an agent is embedded into.
         num_heads: heads; must divide `size`.
+        precision: one of `marl_algos.settings.PRECISIONS`.
 
     References:
         Iqbal and Sha (2019), "Actor-attention-critic for multi-agent reinforcement learning",
@@ -28,6 +30,7 @@ class AgentAttention(nn.Module):
 
     size: int
     num_heads: int
+    precision: str = "float32"
 
     @nn.compact
     def __call__(self, tokens: Array) -> Array:
@@ -40,10 +43,11 @@ class AgentAttention(nn.Module):
         Returns:
             `[..., 2 * size]`: the agent itself, and the rest as it attends to them.
         """
+        computed = of_layer(self.precision)
 
         def dense(size: int, name: str, x: Array) -> Array:
             init = nn.initializers.orthogonal(HIDDEN_GAIN)
-            output: Array = nn.Dense(size, kernel_init=init, name=name)(x)
+            output: Array = nn.Dense(size, kernel_init=init, name=name, **computed)(x)
             return output
 
         def heads(x: Array) -> Array:
@@ -54,6 +58,14 @@ class AgentAttention(nn.Module):
         query = heads(dense(self.size, "query", own))
         key = heads(dense(self.size, "key", embedded))
         value = heads(dense(self.size, "value", embedded))
-        scores = jnp.einsum("...hd,...mhd->...hm", query, key) / math.sqrt(query.shape[-1])
-        seen = jnp.einsum("...hm,...mhd->...hd", jax.nn.softmax(scores), value)
+        operands = computed["precision"]
+        scores = jnp.einsum(
+            "...hd,...mhd->...hm",
+            query,
+            key,
+            precision=operands,
+            preferred_element_type=jnp.float32,
+        )
+        weights = jax.nn.softmax(scores / math.sqrt(query.shape[-1])).astype(value.dtype)
+        seen = jnp.einsum("...hm,...mhd->...hd", weights, value, precision=operands)
         return jnp.concatenate([own, seen.reshape(*own.shape)], axis=-1)

@@ -18,6 +18,7 @@ from marl_algos.networks.distributions import (
     ScaledBeta,
     TanhNormal,
 )
+from marl_algos.networks.precision import of_layer
 
 Array: TypeAlias = jax.Array
 
@@ -34,10 +35,12 @@ class PolicyHead(nn.Module):
     Attributes:
         space: actions of one agent: `Discrete`, `MultiDiscrete` or a bounded `Box` of one axis.
         continuous: distribution used for a `Box`, one of `marl_algos.settings.CONTINUOUS_HEADS`.
+        precision: one of `marl_algos.settings.PRECISIONS`.
     """
 
     space: Space
     continuous: str = "tanh_normal"
+    precision: str = "float32"
 
     @nn.compact
     def __call__(self, features: Array) -> Distribution:
@@ -45,7 +48,8 @@ class PolicyHead(nn.Module):
 
         def dense(size: int) -> Array:
             init = nn.initializers.orthogonal(POLICY_GAIN)
-            output: Array = nn.Dense(size, kernel_init=init)(features)
+            computed = of_layer(self.precision, is_last=True)
+            output: Array = nn.Dense(size, kernel_init=init, **computed)(features)
             return output
 
         if isinstance(self.space, Discrete):
@@ -81,13 +85,20 @@ def check_action_space(agent_type: str, space: Space) -> None:
 
 
 class ValueHead(nn.Module):
-    """One number for each batch entry, in the units of the normalized return."""
+    """One number for each batch entry, in the units of the normalized return.
+
+    Attributes:
+        precision: one of `marl_algos.settings.PRECISIONS`.
+    """
+
+    precision: str = "float32"
 
     @nn.compact
     def __call__(self, features: Array) -> Array:
         """Values `[...]` of features `[..., F]`."""
         init = nn.initializers.orthogonal(VALUE_GAIN)
-        output: Array = nn.Dense(1, kernel_init=init, name="output")(features)
+        computed = of_layer(self.precision, is_last=True)
+        output: Array = nn.Dense(1, kernel_init=init, name="output", **computed)(features)
         return output[..., 0]
 
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from marl_algos.networks.heads import VALUE_GAIN
+from marl_algos.networks.precision import of_layer
 from marl_algos.networks.torsos import Torso
 from marl_algos.settings import NetworkConfig
 
@@ -50,7 +51,8 @@ class QNetwork(nn.Module):
 
         def dense(size: int, name: str) -> Array:
             init = nn.initializers.orthogonal(VALUE_GAIN)
-            output: Array = nn.Dense(size, kernel_init=init, name=name)(features)
+            computed = of_layer(self.config.precision, is_last=True)
+            output: Array = nn.Dense(size, kernel_init=init, name=name, **computed)(features)
             return output
 
         values = dense(self.num_actions, "actions")

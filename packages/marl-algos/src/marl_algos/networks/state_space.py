@@ -9,6 +9,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from marl_algos.networks.precision import multiply, of_layer
+
 Array: TypeAlias = jax.Array
 
 _SHORTEST: Final = 1e-3
@@ -26,6 +28,7 @@ class S5(nn.Module):
 
     Attributes:
         state_size: `P`, complex numbers in the state.
+        precision: one of `marl_algos.settings.PRECISIONS`.
 
     References:
         Smith et al. (2023), "Simplified state space layers for sequence modeling", section 3; Lu
@@ -35,6 +38,7 @@ class S5(nn.Module):
     """
 
     state_size: int
+    precision: str = "float32"
 
     @nn.compact
     def __call__(self, carry: Array, x: Array, reset: Array) -> tuple[Array, Array]:
@@ -50,7 +54,7 @@ class S5(nn.Module):
         """
         decay, to_state, to_output, skip = self._matrices(x.shape[-1])
         keep = jnp.where(reset[..., None], 0.0, decay)
-        drive = x @ to_state
+        drive = multiply(x.astype(to_state.dtype), to_state, self.precision)
         start = jax.lax.complex(carry[..., : self.state_size], carry[..., self.state_size :])
         drive = drive.at[0].add(keep[0] * start)
 
@@ -61,7 +65,8 @@ class S5(nn.Module):
 
         _, states = jax.lax.associative_scan(compose, (keep, drive))
         last = jnp.concatenate([states[-1].real, states[-1].imag], axis=-1)
-        return last, 2.0 * (states @ to_output).real + skip * x
+        outputs = multiply(states, to_output, self.precision)
+        return last, 2.0 * outputs.real + skip * x
 
     def _matrices(self, width: int) -> tuple[Array, Array, Array, Array]:
         """Decay `[P]`, input `[H, P]` and output `[P, H]` matrices (complex), and skip `[H]`."""
@@ -90,10 +95,12 @@ class S5Stack(nn.Module):
     Attributes:
         num_layers: `L`.
         state_size: `P`, complex numbers in the state of each.
+        precision: one of `marl_algos.settings.PRECISIONS`.
     """
 
     num_layers: int
     state_size: int
+    precision: str = "float32"
 
     @nn.compact
     def __call__(self, carry: Array, x: Array, reset: Array) -> tuple[Array, Array]:
@@ -107,12 +114,13 @@ class S5Stack(nn.Module):
         Returns:
             States after the last step, and outputs `[T, ..., H]`.
         """
-        after = []
+        after, computed = [], of_layer(self.precision)
         for layer in range(self.num_layers):
-            state, y = S5(self.state_size, name=f"core_{layer}")(
+            state, y = S5(self.state_size, self.precision, name=f"core_{layer}")(
                 carry[..., layer, :], nn.LayerNorm(name=f"norm_{layer}")(x), reset
             )
             y = jax.nn.gelu(y)
-            x = x + y * jax.nn.sigmoid(nn.Dense(x.shape[-1], name=f"gate_{layer}")(y))
+            gate = nn.Dense(x.shape[-1], name=f"gate_{layer}", **computed)(y)
+            x = x + y * jax.nn.sigmoid(gate)
             after.append(state)
         return jnp.stack(after, axis=-2), x

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from marl_envs.spaces import MultiDiscrete, Space
 
+from marl_algos.networks.precision import multiply, of_layer
 from marl_algos.networks.state_space import S5Stack
 from marl_algos.settings import NetworkConfig
 
@@ -31,16 +32,19 @@ class FeedForward(nn.Module):
     Attributes:
         sizes: width of each layer.
         activation: one of `marl_algos.settings.ACTIVATIONS`.
+        precision: one of `marl_algos.settings.PRECISIONS`.
     """
 
     sizes: tuple[int, ...]
     activation: str = "tanh"
+    precision: str = "float32"
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """Features `[..., sizes[-1]]` of inputs `[..., F]`."""
+        init, computed = nn.initializers.orthogonal(HIDDEN_GAIN), of_layer(self.precision)
         for size in self.sizes:
-            x = nn.Dense(size, kernel_init=nn.initializers.orthogonal(HIDDEN_GAIN))(x)
+            x = nn.Dense(size, kernel_init=init, **computed)(x)
             x = _FUNCTIONS[self.activation](x)
         return x
 
@@ -53,6 +57,7 @@ class GRU(nn.Module):
 
     Attributes:
         features: `H`, size of the hidden state.
+        precision: one of `marl_algos.settings.PRECISIONS`.
 
     References:
         Cho et al. (2014), "Learning phrase representations using RNN encoder-decoder", in the
@@ -60,6 +65,7 @@ class GRU(nn.Module):
     """
 
     features: int
+    precision: str = "float32"
 
     @nn.compact
     def __call__(self, carry: Array, x: Array, reset: Array) -> tuple[Array, Array]:
@@ -75,14 +81,16 @@ class GRU(nn.Module):
             The hidden state after the last step `[..., H]`, and that of every step `[T, ..., H]`.
         """
         size = self.features
-        inputs = nn.Dense(3 * size, kernel_init=nn.initializers.orthogonal(), name="input")(x)
+        init, computed = nn.initializers.orthogonal(), of_layer(self.precision)
+        inputs = nn.Dense(3 * size, kernel_init=init, name="input", **computed)(x)
+        inputs = inputs.astype(jnp.float32)
         kernel = self.param("hidden_kernel", _orthogonal_blocks, (size, 3 * size))
         bias = self.param("hidden_bias", nn.initializers.zeros, (size,))
 
         def step(h: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
             from_input, is_first = now
             h = jnp.where(is_first[..., None], 0.0, h)
-            from_hidden = h @ kernel
+            from_hidden = multiply(h, kernel, self.precision)
             r = jax.nn.sigmoid(from_input[..., :size] + from_hidden[..., :size])
             z = jax.nn.sigmoid(from_input[..., size : 2 * size] + from_hidden[..., size : 2 * size])
             n = jnp.tanh(from_input[..., 2 * size :] + r * (from_hidden[..., 2 * size :] + bias))
@@ -119,11 +127,14 @@ class Torso(nn.Module):
         if self.vocabulary:
             embed = nn.Embed(self.vocabulary, config.embedding_size, name="tokens")
             x = embed(x.astype(jnp.int32)).reshape(*x.shape[:-1], -1)
-        features = FeedForward(config.hidden, config.activation, name="layers")(x)
+        precision = config.precision
+        layers = FeedForward(config.hidden, config.activation, precision, name="layers")
+        features = layers(x)
         if config.kind == "gru":
-            return GRU(config.gru_size, name="core")(carry, features, reset)
+            return GRU(config.gru_size, precision, name="core")(carry, features, reset)
+        features = features.astype(jnp.float32)
         if config.kind == "s5":
-            stack = S5Stack(config.s5_layers, config.s5_size, name="core")
+            stack = S5Stack(config.s5_layers, config.s5_size, precision, name="core")
             return stack(carry, features, reset)
         return carry, features
 
