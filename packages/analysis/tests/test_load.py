@@ -73,8 +73,7 @@ def test_load__unfinished_run_shows_what_there_is(tmp_path):
     assert run.learning.height > 0
     text = " ".join(run.notices)
     assert "not finished" in text
-    assert "evaluation.parquet is missing" in text
-    assert "episodes.parquet is missing" in text
+    assert "Missing: evaluation.parquet, evaluation.json, episodes.parquet. The parts" in text
 
 
 def test_load__other_schema_shows_facts_only(tmp_path):

@@ -1,3 +1,4 @@
+import json
 import re
 
 import polars as pl
@@ -68,6 +69,7 @@ def expected_plots(run):
 
 def test_report__has_every_part_and_plotly_once(whole):
     text = whole[1]
+    assert "cannot be shown" not in text
     studies = ("exploitability", "robustness", "transfer", "population")
     parts = ("results", "matrix", "trading", "episodes", *studies, "learning", "counters", "facts")
     assert re.findall("<section id=([a-z]*)>", text) == list(parts)
@@ -113,6 +115,42 @@ def test_report__unfinished_run_shows_notice_and_curves(tmp_path):
     assert "This run is not finished" in text
     assert "<section id=learning>" in text
     assert "<section id=results>" not in text
+
+
+def test_report__without_a_baseline_says_so_and_shows_the_rest(tmp_path):
+    path = write_run(tmp_path / "r", num_updates=2, num_episodes=8, num_steps=8)
+    for name in ("evaluation", "matrix", "episodes"):
+        table = pl.read_parquet(path / f"{name}.parquet")
+        (table.filter(policy="learned")).write_parquet(path / f"{name}.parquet")
+    text = report(path).read_text()
+    assert "There is no baseline to compare the market maker with." in text
+    assert re.findall("<section id=([a-z]*)>", text)[:3] == ["results", "matrix", "trading"]
+    assert "cannot be shown" not in text
+
+
+def test_cli__a_run_of_another_version_shows_its_facts(tmp_path):
+    path = write_run(tmp_path / "r", schema=2, num_updates=1, num_episodes=2, num_steps=4)
+    done = CliRunner().invoke(app, ["report", str(path)])
+    assert done.exit_code == 0
+    assert "layout version 2; this report reads version 1" in " ".join(done.output.split())
+    text = (path / "report.html").read_text()
+    assert re.findall("<section id=([a-z]*)>", text) == ["facts"]
+    assert "0123abc" in text
+
+
+def test_report__a_part_that_is_damaged_does_not_take_the_others_along(tmp_path):
+    path = write_run(tmp_path / "r", num_updates=2, num_episodes=8, num_steps=8)
+    write_studies(path)
+    study = json.loads((path / "robustness.json").read_text())
+    del study["rows"][0]["damage"]
+    (path / "robustness.json").write_text(json.dumps(study))
+    matrix = pl.read_parquet(path / "matrix.parquet").with_columns(pl.col("seed").cast(pl.String))
+    matrix.write_parquet(path / "matrix.parquet")
+    text = report(path).read_text()
+    assert "Attacks and stress cannot be shown" in text
+    assert "KeyError: &#x27;damage&#x27;" in text
+    assert "<section id=transfer>" in text
+    assert "<section id=facts>" in text
 
 
 def test_report__names_from_a_run_cannot_inject_html(tmp_path):

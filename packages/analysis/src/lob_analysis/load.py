@@ -11,7 +11,8 @@ Layout, all plain text or Parquet:
 - `episodes.parquet`: a row per step, policy set and agent of the recorded episodes.
 - `book.parquet`: the book in the first of them, a row per step, side and level.
 - `win_rates.parquet`, `lineage.parquet`, `psro.parquet`: what self-play, PBT and PSRO write.
-- `exploitability.json`, `robustness.json`, `transfer.json`: studies that play the policies again.
+- `exploitability.json`, `robustness.json`, `transfer.json`, `population.json`: studies that play
+  the policies again.
 
 A root folder holds many runs and the file `latest`, which names the newest.
 """
@@ -43,7 +44,7 @@ POPULATION_KEYS: Final = {
 }
 """Key columns of the tables that runs of populations write, by name."""
 BOOK_KEYS: Final = ("policy", "step", "side", "level", "price", "size")
-STUDIES: Final = ("exploitability", "robustness", "transfer")
+STUDIES: Final = ("exploitability", "robustness", "transfer", "population")
 """Studies of a run, by the name of their file."""
 _RUN_FILES: Final = (
     "meta.json",
@@ -51,7 +52,9 @@ _RUN_FILES: Final = (
     "metrics.jsonl",
     "evaluation.parquet",
     "evaluation.json",
+    "matrix.parquet",
     "episodes.parquet",
+    "book.parquet",
 )
 _LEARNING_SCHEMA: Final = {
     "update": pl.Int64,
@@ -186,6 +189,11 @@ def load_run(path: Path | str) -> Run:
         )
         return Run(path=path, config=config, meta=meta, notices=tuple(notices))
     notices += _status_notices(meta)
+    missing = [name for name in _RUN_FILES if not (path / name).is_file()]
+    if missing:
+        notices.append(
+            f"Missing: {', '.join(missing)}. The parts of the report that need them are left out."
+        )
     return Run(
         path=path,
         config=config,
@@ -242,9 +250,8 @@ def _status_notices(meta: dict[str, Any]) -> list[str]:
 
 
 def _read_mapping(path: Path, notices: list[str]) -> dict[str, Any]:
-    """A JSON or YAML mapping; empty with a notice if missing or damaged."""
+    """A JSON or YAML mapping; empty if missing, and with a notice if damaged."""
     if not path.is_file():
-        notices.append(f"{path.name} is missing.")
         return {}
     text = path.read_text(encoding="utf-8", errors="replace")
     try:
@@ -259,11 +266,8 @@ def _read_mapping(path: Path, notices: list[str]) -> dict[str, Any]:
 
 
 def _read_table(path: Path, keys: tuple[str, ...], notices: list[str]) -> pl.DataFrame | None:
-    """A Parquet table with at least the key columns; None with a notice otherwise."""
+    """A Parquet table with at least the key columns; None without, with a notice if damaged."""
     if not path.is_file():
-        notices.append(
-            f"{path.name} is missing: the parts of the report that need it are left out."
-        )
         return None
     try:
         frame = pl.read_parquet(path)
@@ -303,7 +307,6 @@ def _read_metrics(path: Path, notices: list[str]) -> pl.DataFrame:
     """The long table of `metrics.jsonl`; of a repeated update (a resumed run) the last counts."""
     empty = pl.DataFrame(schema=_LEARNING_SCHEMA)
     if not path.is_file():
-        notices.append("metrics.jsonl is missing: there are no learning curves.")
         return empty
     records: dict[int, dict[str, Any]] = {}
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()

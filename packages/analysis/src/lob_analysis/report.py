@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import plotly.offline
+from polars.exceptions import PolarsError
 
 from lob_analysis import matrix_section, population_section, sections, study_sections
 from lob_analysis.load import Run, load_run
@@ -88,20 +90,34 @@ def render(run: Run, results: dict[str, list[PolicyResult]] | None = None) -> st
         f"<header><h1>{escape(run.name)} "
         f"<span class='status {status}'>{status}</span></h1>{notices}{lead}</header>"
     )
-    body = (
-        sections.result_section(run, found)
-        + matrix_section.matrix_section(run)
-        + trading_section(run)
-        + sections.episode_section(run)
-        + study_sections.exploitability_section(run)
-        + study_sections.robustness_section(run)
-        + study_sections.transfer_section(run)
-        + population_section.population_section(run)
-        + sections.learning_section(run, found)
-        + sections.counter_section(run)
-        + sections.facts_section(run)
-    )
+    parts: dict[str, Callable[[], str]] = {
+        "Results": lambda: sections.result_section(run, found),
+        "Who plays against whom": lambda: matrix_section.matrix_section(run),
+        "How they traded": lambda: trading_section(run),
+        "An episode": lambda: sections.episode_section(run),
+        "Deviations": lambda: study_sections.exploitability_section(run),
+        "Attacks and stress": lambda: study_sections.robustness_section(run),
+        "Transfer": lambda: study_sections.transfer_section(run),
+        "The population": lambda: population_section.population_section(run),
+        "Learning": lambda: sections.learning_section(run, found),
+        "Counters": lambda: sections.counter_section(run),
+        "Facts": lambda: sections.facts_section(run),
+    }
+    body = "".join(_shown(title, make) for title, make in parts.items())
     return page(f"Run {run.name}", f"{head}<main>{body}</main>")
+
+
+def _shown(title: str, make: Callable[[], str]) -> str:
+    """A part of the page, or a notice in its place if the run does not hold what it needs."""
+    try:
+        return make()
+    except (KeyError, IndexError, TypeError, ValueError, PolarsError) as error:
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        return (
+            f"<p class=notice>{escape(title)} cannot be shown, because a file of the run holds "
+            f"something else than it should ({escape(reason)}). Write it again with this version."
+            "</p>"
+        )
 
 
 def write_text(path: Path, text: str) -> Path:
