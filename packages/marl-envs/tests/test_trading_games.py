@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from marl_envs.games import glosten_milgrom, kyle, quoting
+from marl_envs.games import drift, glosten_milgrom, kyle, quoting
 from marl_envs.testing import check_env
 
 KEYS = jax.random.split(jax.random.key(0), 100_000)
@@ -33,6 +33,7 @@ def mean_rewards(env, action, choices, name, agent=0):
         glosten_milgrom.GlostenMilgrom(num_makers=3),
         quoting.SingleMaker(num_steps=3),
         quoting.SpreadRace(),
+        drift.DriftGame(num_steps=3),
     ],
     ids=lambda env: type(env).__name__,
 )
@@ -112,6 +113,44 @@ def test_single_maker__offsets_earn_more_than_those_around_them():
     assert (means[0] > means[1:] + 0.01).all()
 
 
+def test_drift__neither_side_gains_by_leaving_the_robust_quotes():
+    bounds = {"max_drift": 0.3, "intensity": (0.6, 1.4), "fill_decay": (0.8, 1.2)}
+    env = drift.DriftGame(**bounds, volatility=0.0, num_steps=200)
+    limit = env.max_inventory
+    bid, ask = quoting.robust_offsets(1.2, 0.6, 0.3, limit)
+    table = jnp.stack([jnp.append(bid, 2.5), jnp.append(2.5, ask)], axis=1)
+    # Rows: makers (robust, wider, narrower, flat), then adversaries (worst, no drift, scarce or
+    # near fills given up).
+    makers = [[1.0, 0.0], [1.4, 0.0], [0.6, 0.0], [0.0, 1 / 1.2]] + 3 * [[1.0, 0.0]]
+    picks = 4 * [[1.0, 0.0, 1.0]] + [[0.0, 0.0, 1.0], [1.0, 1.0, 1.0], [1.0, 0.0, 0.0]]
+
+    def earned(maker, pick, key):
+        offsets = maker[0] * table + maker[1]
+
+        def step(state, key):
+            against = 0.5 - 0.5 * pick[0] * jnp.sign(state.inventory)
+            action = {
+                "market_maker": offsets[state.inventory + limit][None],
+                "adversary": jnp.stack([against, pick[1], pick[2]])[None],
+            }
+            _, state, reward, _, _, _ = env.step_env(key, state, action, None)
+            total = reward["market_maker"][0] + reward["adversary"][0]
+            return state, (reward["market_maker"][0], total)
+
+        _, state = env.reset_env(key, None)
+        paid, total = jax.lax.scan(step, state, jax.random.split(key, 200))[1]
+        return paid.mean(), jnp.abs(total).max()
+
+    play = jax.jit(jax.vmap(jax.vmap(earned, (None, None, 0)), (0, 0, None)))
+    paid, total = play(jnp.array(makers), jnp.array(picks), KEYS[:4000])
+    means = np.asarray(paid, np.float64).mean(axis=1)
+    # Standard errors of the means are below 0.0005, of differences of equal keys still less.
+    assert (means[0] > means[1:4] + 0.002).all()
+    assert (means[0] < means[4:] - 0.002).all()
+    assert float(total.max()) == 0.0
+    assert quoting.robust_offsets(1.0, 1.0, 0.0, 40)[0][40] == pytest.approx(1.0, abs=1e-2)
+
+
 def test_spread_race__no_other_quote_pays_more_in_equilibrium():
     env = quoting.SpreadRace(num_makers=3, cost=0.5, softness=0.2)
     common = quoting.race_half_spread(3, 0.5, 0.2)
@@ -135,6 +174,8 @@ def test_spread_race__no_other_quote_pays_more_in_equilibrium():
         (glosten_milgrom.GlostenMilgrom, {"num_makers": 1}, "num_makers is 1"),
         (quoting.SingleMaker, {"step_seconds": 0.0}, "step_seconds is 0.0"),
         (quoting.SingleMaker, {"max_inventory": 0}, "max_inventory 0"),
+        (drift.DriftGame, {"max_drift": -1.0}, "max_drift is -1.0"),
+        (drift.DriftGame, {"fill_decay": (2.0, 1.0)}, "fill_decay is"),
         (quoting.SpreadRace, {"num_makers": 1}, "num_makers is 1"),
         (quoting.SpreadRace, {"cost": 3.0}, "cost is 3.0"),
         (quoting.SpreadRace, {"softness": 0.0}, "softness is 0.0"),

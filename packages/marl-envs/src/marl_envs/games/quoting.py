@@ -42,10 +42,36 @@ def optimal_offsets(
         Cartea, Jaimungal and Penalva (2015), Algorithmic and high-frequency trading, section 10.2.
     """
     inventory = np.arange(-max_inventory, max_inventory + 1, dtype=np.float64)
-    beside = np.full(2 * max_inventory, intensity / np.e)
-    matrix = (
-        np.diag(-fill_decay * penalty * inventory**2) + np.diag(beside, 1) + np.diag(beside, -1)
-    )
+    return _best_offsets(fill_decay, intensity, penalty * inventory**2)
+
+
+def robust_offsets(
+    fill_decay: float, intensity: float, max_drift: float, max_inventory: int
+) -> tuple[Floats, Floats]:
+    """Distances that are optimal against the worst drift of the mid, by inventory.
+
+    Whoever picks the drift within `+-max_drift` picks the one that goes against the inventory. It
+    costs the maker `max_drift |q|` a second, as if it minded inventory (Spooner and Savani's
+    result that robustness is a kind of risk aversion), so the distances are those of
+    `optimal_offsets` with this cost in place of `penalty q^2`.
+
+    Args:
+        fill_decay: k, per unit of distance; the largest that can happen.
+        intensity: A, orders a second that would reach a quote at the mid; the smallest.
+        max_drift: units of price a second, >= 0.
+        max_inventory: Q.
+
+    Returns:
+        As `optimal_offsets`.
+    """
+    inventory = np.arange(-max_inventory, max_inventory + 1, dtype=np.float64)
+    return _best_offsets(fill_decay, intensity, max_drift * np.abs(inventory))
+
+
+def _best_offsets(fill_decay: float, intensity: float, cost: Floats) -> tuple[Floats, Floats]:
+    """Stationary optimal distances for a cost a second of each inventory, `[2 Q + 1]`."""
+    beside = np.full(len(cost) - 1, intensity / np.e)
+    matrix = np.diag(-fill_decay * cost) + np.diag(beside, 1) + np.diag(beside, -1)
     _, vectors = np.linalg.eigh(matrix)
     h = np.log(np.abs(vectors[:, -1])) / fill_decay
     rise = np.diff(h)
@@ -140,6 +166,12 @@ class SingleMaker(MultiAgentEnv[Any, QuotingState]):
         size = 2 * self.max_inventory + 1
         return {"market_maker": jax.nn.one_hot(state.inventory + self.max_inventory, size)[None]}
 
+    def _nature(
+        self, action: ByType, params: Any
+    ) -> tuple[Array | float, Array | float, Array | float]:
+        """Drift of the mid (a second), intensity and fill decay of this step."""
+        return 0.0, self.intensity, self.fill_decay
+
     def reset_env(self, key: Array, params: Any) -> tuple[ByType, QuotingState]:
         """A random inventory."""
         limit = self.max_inventory
@@ -153,14 +185,16 @@ class SingleMaker(MultiAgentEnv[Any, QuotingState]):
         """Fills, then the mid moves."""
         key_fill, key_mid = jax.random.split(key)
         offsets = action["market_maker"][0]
-        rate = self.intensity * jnp.exp(-self.fill_decay * offsets)
+        drift, intensity, fill_decay = self._nature(action, params)
+        rate = intensity * jnp.exp(-fill_decay * offsets)
         room = jnp.stack(
             [state.inventory < self.max_inventory, state.inventory > -self.max_inventory]
         )
         chance = -jnp.expm1(-rate * self.step_seconds)
         fills = ((jax.random.uniform(key_fill, (2,)) < chance) & room).astype(jnp.int32)
         inventory = state.inventory + fills[0] - fills[1]
-        move = self.volatility * jnp.sqrt(self.step_seconds) * jax.random.normal(key_mid)
+        noise = self.volatility * jnp.sqrt(self.step_seconds) * jax.random.normal(key_mid)
+        move = drift * self.step_seconds + noise
         reward = (
             jnp.sum(fills * offsets)
             + inventory * move
