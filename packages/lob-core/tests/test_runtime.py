@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import types
 import warnings
 
 import jax
@@ -77,8 +78,34 @@ def test_require_device__auto_warns_when_an_installed_gpu_plugin_is_unusable(mon
     assert len(seen) == 1
 
 
-def test_require_device__auto_is_silent_without_a_gpu_plugin(monkeypatch):
+def test_require_device__auto_warns_when_a_card_is_there_but_jax_has_no_cuda(monkeypatch, tmp_path):
+    if jax.default_backend() == "gpu":
+        pytest.skip("this machine has a GPU")
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho NVIDIA H200\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(runtime, "_GPU_PLUGINS", ())
+    monkeypatch.setattr(runtime, "_allows_gpu", lambda: True)
+    with pytest.warns(RuntimeWarning, match="RUNNING ON THE CPU: NVIDIA H200 is there") as seen:
+        assert require_device("auto").platform == "cpu"
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize(("visible", "allowed"), [(None, True), ("0", True), ("", False)])
+def test_require_device__auto_heeds_that_cards_are_hidden(monkeypatch, visible, allowed):
+    config = types.SimpleNamespace(values={"jax_platforms": None})
+    monkeypatch.setattr(runtime, "jax", types.SimpleNamespace(config=config))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert runtime._allows_gpu() is allowed
+
+
+def test_require_device__auto_is_silent_without_a_gpu_plugin_or_card(monkeypatch):
+    monkeypatch.setattr(runtime, "_GPU_PLUGINS", ())
+    monkeypatch.setattr(runtime, "_allows_gpu", lambda: True)
+    monkeypatch.setenv("PATH", "")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         require_device("auto")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import subprocess
 import warnings
 from typing import Final, Literal, get_args
 
@@ -47,7 +48,9 @@ def require_device(name: str = "auto") -> jax.Device:
             gives JAX's reason.
 
     Warns:
-        RuntimeWarning: if `name` is "auto", a GPU plugin is installed, and yet no GPU works.
+        RuntimeWarning: if `name` is "auto" and the CPU is taken although a GPU plugin is
+            installed or an NVIDIA card is there, unless the environment asks for CPUs
+            (`JAX_PLATFORMS`, `CUDA_VISIBLE_DEVICES`).
     """
     if name not in get_args(DeviceName):
         allowed = ", ".join(get_args(DeviceName))
@@ -58,17 +61,41 @@ def require_device(name: str = "auto") -> jax.Device:
         device = jax.devices()[0]
     except RuntimeError as error:
         raise DeviceError(f"device is 'auto', but JAX finds no usable device: {error}") from error
+    if device.platform == "cpu" and _allows_gpu():
+        reason = _why_no_gpu()
+        if reason is not None:
+            warnings.warn(f"RUNNING ON THE CPU: {reason}", RuntimeWarning, stacklevel=2)
+    return device
+
+
+def _why_no_gpu() -> str | None:
+    """What keeps JAX from a GPU that seems to be wanted; None if there is no sign of one."""
     plugins = [plugin for plugin in _GPU_PLUGINS if importlib.util.find_spec(plugin)]
-    if device.platform == "cpu" and plugins and _allows_gpu():
+    if plugins:
         try:
             _first_device("gpu")
         except DeviceError as error:
-            warnings.warn(
-                f"RUNNING ON THE CPU: {', '.join(plugins)} is installed, but {error}",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-    return device
+            return f"{', '.join(plugins)} is installed, but {error}"
+        return None
+    cards = _visible_cards()
+    if not cards:
+        return None
+    return f"{', '.join(cards)} is there, but JAX is installed without CUDA (jax[cuda13])"
+
+
+def _visible_cards() -> list[str]:
+    """Names of the NVIDIA cards that the driver's tool sees."""
+    try:
+        listed = subprocess.run(
+            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=20,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [line.strip() for line in listed.stdout.splitlines() if line.strip()]
 
 
 def prefers_branches() -> bool:
@@ -89,5 +116,7 @@ def _first_device(name: str) -> jax.Device:
 
 def _allows_gpu() -> bool:
     """Whether the user has left JAX free to start a GPU."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return False
     platforms = jax.config.values.get("jax_platforms")
     return not platforms or any(name in platforms for name in ("gpu", "cuda", "rocm"))
