@@ -240,7 +240,7 @@ def build(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def pins(session: nox.Session) -> None:
-    """Write constraints/py3.X.txt anew from what the packages declare."""
+    """Pin what the packages declare in constraints/py3.X.txt; `-- --upgrade` moves old pins, too."""
     sources = [f"packages/{name}/pyproject.toml" for name in PACKAGES]
     groups = [item for path in sources for item in ("--group", f"{path}:test")]
     groups += ["--group", "packages/marl-algos/pyproject.toml:learn"]
@@ -254,7 +254,7 @@ def pins(session: nox.Session) -> None:
             "pip",
             "compile",
             "--quiet",
-            "--upgrade",
+            *session.posargs,
             "--python-version",
             version,
             "--no-header",
