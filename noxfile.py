@@ -197,6 +197,17 @@ def notebooks(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def docs(session: nox.Session) -> None:
+    """Run the examples in docstrings and build the site into site/; a broken link is an error."""
+    install(session, *PACKAGES, test=True)
+    session.install("--group", "pyproject.toml:docs", *constraints())
+    sources = sorted(ROOT.glob("packages/*/src/**/*.py"))
+    examples = [str(path) for path in sources if ">>>" in path.read_text(encoding="utf-8")]
+    session.run("python", "-m", "pytest", "--doctest-modules", *examples, env=jax_environment())
+    session.run("mkdocs", "build", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})
+
+
+@nox.session(default=False)
 def prepare(session: nox.Session) -> None:
     """Turn LOBSTER files into a prepared store: `-- RAW_FOLDER STORE_FOLDER`."""
     install(session, "lob-data")
@@ -245,9 +256,8 @@ def pins(session: nox.Session) -> None:
     groups = [item for path in sources for item in ("--group", f"{path}:test")]
     groups += ["--group", "packages/marl-algos/pyproject.toml:learn"]
     groups += ["--group", "packages/analysis/pyproject.toml:notebooks"]
-    groups += [
-        item for g in ("test", "lint", "typecheck") for item in ("--group", f"pyproject.toml:{g}")
-    ]
+    for name in ("test", "lint", "typecheck", "docs"):
+        groups += ["--group", f"pyproject.toml:{name}"]
     for version in ("3.11", "3.12", "3.13"):
         session.run(
             "uv",

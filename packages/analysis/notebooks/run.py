@@ -63,7 +63,7 @@ def execute(source: Path) -> float:
 
 def main() -> None:
     """Executes the notebooks named by the arguments, or all."""
-    os.environ.setdefault("PLOTLY_RENDERER", "notebook")
+    os.environ.setdefault("PLOTLY_RENDERER", "notebook+plotly_mimetype")  # Jupyter and the docs
     OUTPUT.mkdir(exist_ok=True)
     for source in sources(sys.argv[1:]):
         print(f"{source.stem:26s} {execute(source):6.1f} s", flush=True)
