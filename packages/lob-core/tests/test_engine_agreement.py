@@ -19,7 +19,7 @@ from lob_core.testing.strategies import (
 )
 
 NUM_AGENTS = 2
-BACKENDS = ["xla", "numba", "pallas"]
+BACKENDS = ["xla", "xla_blocks", "numba", "pallas"]
 LENGTH = 40  # one length for all streams, so that each book shape compiles once
 NUM_CHUNKS = 5
 
@@ -85,7 +85,7 @@ def test_engines__conserve_shares():
     assert int(book.counters.dropped_orders) == 0
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ["xla", "numba", "pallas"])
 def test_engine__streams_cut_anywhere_give_the_same_book(backend):
     config = BookConfig(num_slots=64, max_trades=0, num_agents=NUM_AGENTS)
     messages = jax.tree.map(jnp.asarray, random_messages(6, 500, num_agents=NUM_AGENTS))
@@ -103,16 +103,17 @@ def test_engine__streams_cut_anywhere_give_the_same_book(backend):
     assert_same(jax.tree.map(lambda x: x.sum(0), outcomes.fills), outcome.fills)
 
 
-def test_backends__agree_on_a_batch_under_nested_vmap():
+@pytest.mark.parametrize("backend", ["xla", "numba"])
+def test_backends__agree_on_a_batch_under_nested_vmap(backend):
     config = BookConfig(num_slots=8, max_trades=16, num_agents=NUM_AGENTS)
     streams = [random_messages(seed, LENGTH, num_agents=NUM_AGENTS) for seed in range(6)]
     messages = jax.tree.map(lambda x: jnp.asarray(x).reshape(2, 3, -1), stack_trees(streams))
     books = empty_book(config, (2, 3))
     one = functools.partial(process_messages, config=config)
-    found = jax.jit(jax.vmap(jax.vmap(functools.partial(one, backend="numba"))))(books, messages)
+    found = jax.jit(jax.vmap(jax.vmap(functools.partial(one, backend=backend))))(books, messages)
     for i, stream in enumerate(streams):
         expected = make_engine("reference", config)(empty_book(config), stream)
         assert_same(jax.tree.map(operator.itemgetter((i // 3, i % 3)), found), expected)
-    inner_only = jax.vmap(functools.partial(one, backend="numba"), in_axes=(None, 0))
+    inner_only = jax.vmap(functools.partial(one, backend=backend), in_axes=(None, 0))
     shared = jax.jit(inner_only)(empty_book(config), jax.tree.map(lambda x: x[0], messages))
     assert_same(shared, jax.tree.map(lambda x: x[0], found))

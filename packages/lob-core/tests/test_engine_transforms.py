@@ -1,8 +1,10 @@
 """The engine under jit, vmap, scan, several devices and several threads."""
 
 import contextlib
+import dataclasses
 import functools
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -10,9 +12,11 @@ import threading
 import chex
 import jax
 import jax.numpy as jnp
+import jaxlib
 import numpy as np
 import pytest
-from lob_core import BookConfig, empty_book, process_messages
+from lob_core import BookConfig, SelfMatch, UnknownCancel, empty_book, process_messages
+from lob_core.backends import xla, xla_blocks
 from lob_core.testing import random_messages, stack_trees
 from lob_core.testing.agreement import assert_same, make_engine
 
@@ -69,8 +73,9 @@ def test_process_messages__no_messages_change_nothing(backend):
     assert int(outcome.trades.count) == 0
 
 
-def test_xla__leaks_no_tracers_and_passes_jax_debug_checks():
-    play = functools.partial(process_messages, config=CONFIG, backend="xla")
+@pytest.mark.parametrize("process", [xla.process_messages, xla_blocks.process_messages])
+def test_xla__leaks_no_tracers_and_passes_jax_debug_checks(process):
+    play = functools.partial(process, config=CONFIG)
     checks = (jax.checking_leaks(), jax.debug_nans(True), jax.debug_infs(True))
     with contextlib.ExitStack() as stack:
         for check in (*checks, jax.enable_checks(True)):
@@ -79,12 +84,43 @@ def test_xla__leaks_no_tracers_and_passes_jax_debug_checks():
     assert_same(found, make_engine("reference", CONFIG)(empty_book(CONFIG), stream(3)))
 
 
-def test_xla__plays_calls_of_several_blocks_like_one():
+def test_xla_blocks__plays_calls_of_several_blocks_like_one():
     """130 messages make three blocks, the last one filled up."""
     config = BookConfig(num_slots=6, max_trades=40, num_agents=1)
     messages = random_messages(7, 130, num_agents=1)
-    found = make_engine("xla", config)(empty_book(config), messages)
+    found = make_engine("xla_blocks", config)(empty_book(config), messages)
     assert_same(found, make_engine("reference", config)(empty_book(config), messages))
+
+
+MODES = [
+    (SelfMatch.OFF, UnknownCancel.STRICT),
+    (SelfMatch.CANCEL_RESTING, UnknownCancel.OPENING),
+    (SelfMatch.DECREMENT_BOTH, UnknownCancel.UNIFORM),
+]
+
+
+@pytest.mark.parametrize(("self_match", "unknown_cancel"), MODES)
+def test_xla__works_in_place_and_as_one_kernel_on_a_cpu(self_match, unknown_cancel):
+    """A copy of a table inside a loop would cost more than all the rest."""
+    config = dataclasses.replace(CONFIG, self_match=self_match, unknown_cancel=unknown_cancel)
+    play = jax.vmap(functools.partial(process_messages, config=config, backend="xla"))
+    arguments = empty_book(config, (3,)), stack_trees([stream(seed) for seed in range(3)])
+    program = jax.jit(play).lower(*arguments).compile().as_text()
+    inside, entry = program.split("ENTRY ")
+    copied = re.findall(r"= \w+\[([\d,]+)\]\S* copy\(", inside)
+    assert [shape for shape in copied if np.prod([*map(int, shape.split(","))]) > 8] == []
+    assert len(re.findall(r"= .* (while|call|fusion)\(", entry)) == 1
+
+
+def test_xla__plays_in_the_other_form_with_a_jaxlib_that_it_does_not_know(monkeypatch):
+    monkeypatch.setattr(jaxlib.version, "__version__", "0.99.1")
+    config = dataclasses.replace(CONFIG, max_trades=7)
+    with pytest.warns(RuntimeWarning, match="jaxlib 0.99.1; on CPUs it plays several times slower"):
+        traced = jax.make_jaxpr(functools.partial(xla.process_messages, config=config))(
+            empty_book(config), stream(0)
+        )
+    assert "platform_index" in str(traced)
+    assert "custom_vmap_call" not in str(traced)
 
 
 def test_numba__many_threads_at_once_give_the_right_answers():

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import local_devices
 
-from lob_core.backends import ffi, xla
+from lob_core.backends import ffi, xla, xla_blocks
 from lob_core.types import Backend, BookConfig, BookState, Message, Outcome
 
 
@@ -68,6 +68,7 @@ def process_messages(
         special = _kernels(config)
         if ffi.is_available():
             special["cpu"] = on_cpu
+            portable = functools.partial(xla_blocks.process_messages, config=config)
     result: tuple[BookState, Outcome]
     if special:
         result = jax.lax.platform_dependent(book, messages, default=portable, **special)

@@ -1,83 +1,61 @@
-"""The portable backend: a branch-free update of whole books, scanned over the messages.
+"""The portable backend: plain JAX, in the form that suits the device.
 
-Each message runs the same two passes over a book and one update of it, whatever its type: what does
-not apply is masked out. There is no `while_loop` and no `switch`, so `vmap` costs no divergence.
-`xla_pool` says how orders are kept while a block of messages is played; what a message traded is
-noted in a journal, and the records of a block are made from it all at once.
+What one device does well another does badly. On a GPU many books go through the same operations
+side by side (`xla_blocks`); a CPU core is at its best with one book in its cache and one order at a
+time (`xla_serial`).
 """
 
 from __future__ import annotations
 
 import functools
+import warnings
 
 import jax
-import jax.numpy as jnp
+import jaxlib
 
-from lob_core.backends.xla_pool import close_block, open_block, slots_by_rank
-from lob_core.backends.xla_records import (
-    append,
-    blank_trades,
-    count_up,
-    fills_of,
-    num_rows,
-    reports_of,
-    trades_of,
-)
-from lob_core.backends.xla_request import Request, decode
-from lob_core.backends.xla_step import Journal, State, step
-from lob_core.types import Array, BookConfig, BookState, Message, Outcome, Trades
+from lob_core.backends import xla_blocks, xla_serial
+from lob_core.types import BookConfig, BookState, Message, Outcome
 
-_BLOCK = 64
-"""Most messages of a block: each makes the pool one slot wider, each block has to be closed."""
+_FIRST_KNOWN, _FIRST_UNKNOWN = (0, 10), (0, 13)
+"""Versions of jaxlib with which the serial form has been tried: see `xla_serial`."""
 
 
-@functools.partial(jax.jit, static_argnames="config")
 def process_messages(
     book: BookState, messages: Message, *, config: BookConfig
 ) -> tuple[BookState, Outcome]:
-    """The contract of `lob_core.process_messages` for one book (leaves `[N]`, `[M]`)."""
-    num_messages = messages.price.shape[0]
-    num_blocks = max(1, -(-num_messages // _BLOCK))
-    length = max(1, -(-num_messages // num_blocks))
-    missing = num_blocks * length - num_messages  # filled up with NOOPs
-    messages = jax.tree.map(lambda x: jnp.pad(x, (0, missing)), messages)
-    requests = decode(messages)
-    blocks = jax.tree.map(lambda x: x.reshape(num_blocks, length), requests)
-    log = blank_trades(config.max_trades + num_rows(length, config))
-    first = length * jnp.arange(num_blocks, dtype=jnp.int32)
+    """The contract of `lob_core.process_messages` for one book (leaves `[N]`, `[M]`).
 
-    def play(
-        carry: tuple[BookState, Trades], item: tuple[Request, Array]
-    ) -> tuple[tuple[BookState, Trades], Journal]:
-        book, log = carry
-        book, trades, journal = _play_block(book, *item, config)
-        return (book, append(log, trades, config.max_trades)), journal
-
-    (book, log), journals = jax.lax.scan(play, (book, log), (blocks, first))
-    journal: Journal = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), journals)
-    count = jnp.minimum(log.count, config.max_trades)
-    dropped = log.count - count if config.max_trades else jnp.int32(0)
-    book = book.replace(counters=count_up(book.counters, requests, journal, dropped))
-    trades = jax.tree.map(lambda x: x[: config.max_trades] if x.ndim else count, log)
-    reports = jax.tree.map(lambda x: x[:num_messages], reports_of(requests, journal))
-    fills = fills_of(requests, journal, config)
-    return book, Outcome(trades=trades, reports=reports, fills=fills)
+    Warns:
+        RuntimeWarning: once, if this version of jaxlib is one with which the form for CPUs has not
+            been tried; that for GPUs takes its place, which is several times slower there.
+    """
+    is_known = knows_jaxlib(jaxlib.version.__version__)
+    result: tuple[BookState, Outcome] = _play(book, messages, config=config, is_known=is_known)
+    return result
 
 
-def _play_block(
-    book: BookState, requests: Request, first_index: Array, config: BookConfig
-) -> tuple[BookState, Trades, Journal]:
-    """Plays a block of messages; the counters stay as they are."""
-    length = requests.key.shape[0]
-    labels, pool, bids, asks = open_block(book, requests)
-    new_slots = 2 * config.num_slots + jnp.arange(length, dtype=jnp.int32)
+@functools.cache
+def knows_jaxlib(version: str) -> bool:
+    """Whether the serial form has been tried with a version of jaxlib; warns if not."""
+    major, minor = (int(part) for part in version.split(".")[:2])
+    is_known = _FIRST_KNOWN <= (major, minor) < _FIRST_UNKNOWN
+    if not is_known:
+        warnings.warn(
+            f"lob_core's xla backend has not been tried with jaxlib {version}; "
+            "on CPUs it plays several times slower than it could",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+    return is_known
 
-    def play(state: State, item: tuple[Request, Array]) -> tuple[State, Journal]:
-        return step(labels, state, *item, config)
 
-    last, journal = jax.lax.scan(play, State(pool, bids, asks), (requests, new_slots))
-    by_rank = slots_by_rank(labels, last.pool, config.num_slots + length)
-    queues = (last.bids, last.asks)
-    book = close_block(labels, last.pool, queues, by_rank, book.counters, config.num_slots)
-    trades = trades_of(labels, last.pool, by_rank, requests, journal, first_index, config)
-    return book, trades, journal
+@functools.partial(jax.jit, static_argnames=("config", "is_known"))
+def _play(
+    book: BookState, messages: Message, *, config: BookConfig, is_known: bool
+) -> tuple[BookState, Outcome]:
+    blocks = functools.partial(xla_blocks.process_messages, config=config)
+    special = {"cpu": functools.partial(xla_serial.process_messages, config=config)}
+    result: tuple[BookState, Outcome] = jax.lax.platform_dependent(
+        book, messages, default=blocks, **(special if is_known else {})
+    )
+    return result

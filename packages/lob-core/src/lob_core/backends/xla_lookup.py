@@ -78,14 +78,14 @@ def _stand_in(
             is_candidate &= pool.agent_id < 1
         number = jnp.cumsum(is_candidate)  # at one price, slots are in order of priority
         count = jnp.maximum(number[-1], 1).astype(jnp.uint32)
-        chosen = (_hash(request) % count).astype(jnp.int32)
+        chosen = (hash_of(request) % count).astype(jnp.int32)
         is_candidate &= number == chosen + 1
     (rank,) = reduce_slots([least(jnp.where(is_candidate, pool.rank, MAX))])
     return rank
 
 
-def _hash(request: Request) -> Array:
-    """The hash described at `UNKNOWN_CANCEL_HASH`, `[]` uint32."""
+def hash_of(request: Request) -> Array:
+    """The hash described at `UNKNOWN_CANCEL_HASH`, `[...]` uint32."""
     a, b, c, d = (jnp.uint32(multiplier) for multiplier in UNKNOWN_CANCEL_HASH)
     order_id, price, size = (
         field.astype(jnp.uint32)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from lob_core.backends.xla_pool import Labels, Pool, running_sum
 from lob_core.backends.xla_request import Request, price_of
+from lob_core.backends.xla_serial_step import Marks
 from lob_core.backends.xla_step import Journal
 from lob_core.types import (
     NO_AGENT,
@@ -164,7 +165,7 @@ def append(log: Trades, trades: Trades, max_trades: int) -> Trades:
     return written
 
 
-def reports_of(requests: Request, journal: Journal) -> Reports:
+def reports_of(requests: Request, journal: Journal | Marks) -> Reports:
     """The reports of messages, leaves `[M]`."""
     has_traded = journal.filled > 0
     rested = jnp.where(has_traded, ResultCode.PARTLY_FILLED_RESTED, ResultCode.RESTED)
@@ -183,7 +184,9 @@ def reports_of(requests: Request, journal: Journal) -> Reports:
         (~journal.is_resting, expired),
         (journal.is_dropped, ResultCode.DROPPED),
     ]
-    code = jnp.select([c for c, _ in cases], [jnp.int32(v) for _, v in cases], rested)
+    code: Array = rested
+    for applies, value in reversed(cases):  # `select` of many cases would stack them
+        code = jnp.where(applies, jnp.asarray(value, jnp.int32), code)
     return Reports(
         code=code.astype(jnp.int32),
         filled_size=journal.filled,
@@ -213,7 +216,7 @@ def fills_of(requests: Request, journal: Journal, config: BookConfig) -> Fills:
 
 
 def count_up(
-    counters: Counters, requests: Request, journal: Journal, dropped_trades: Array
+    counters: Counters, requests: Request, journal: Journal | Marks, dropped_trades: Array
 ) -> Counters:
     """The counters after messages."""
     is_invalid = requests.is_known_type & ~requests.is_ignored & ~requests.is_valid

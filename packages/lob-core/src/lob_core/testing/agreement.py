@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from lob_core import reference
+from lob_core.backends import xla_blocks
 from lob_core.engine import process_messages
 from lob_core.types import (
     NO_AGENT,
@@ -26,6 +27,9 @@ from lob_core.types import (
 ENGINES: Final = ("reference", "xla", "numba", "pallas")
 """Every implementation of the contract; the first is the oracle."""
 
+_FORMS: Final = {"xla_blocks": xla_blocks.process_messages}
+"""Forms of a backend that `process_messages` does not choose on a CPU."""
+
 Engine = Callable[[BookState, Message], tuple[BookState, Outcome]]
 
 
@@ -34,18 +38,21 @@ def make_engine(name: str, config: BookConfig) -> Engine:
     """A function that plays `[M]` messages on one book with NumPy in and out.
 
     Args:
-        name: one of `ENGINES`.
+        name: one of `ENGINES`, or "xla_blocks", the form of "xla" for GPUs.
         config: shapes and rules.
 
     Raises:
         ValueError: if `name` is unknown.
     """
-    if name not in ENGINES:
+    if name not in ENGINES and name not in _FORMS:
         raise ValueError(f"engine is {name!r}; it must be one of {', '.join(ENGINES)}")
     if name == "reference":
         return functools.partial(reference.process_messages, config=config)
-    backend = cast(Backend, name)
-    compiled = jax.jit(functools.partial(process_messages, config=config, backend=backend))
+    if name in _FORMS:
+        compiled = jax.jit(functools.partial(_FORMS[name], config=config))
+    else:
+        backend = cast(Backend, name)
+        compiled = jax.jit(functools.partial(process_messages, config=config, backend=backend))
 
     def play(book: BookState, messages: Message) -> tuple[BookState, Outcome]:
         result: tuple[BookState, Outcome] = jax.device_get(compiled(book, messages))
