@@ -52,8 +52,10 @@ def counts_by(seconds):
     return np.stack([(k & is_in).sum(1) for k in kinds], axis=1)
 
 
-def test_default_params__have_the_mean_rates_of_zero_intelligence():
-    params = MODEL.default_params()
+@pytest.mark.parametrize("make", [MODEL.default_params, jax.jit(MODEL.default_params)])
+def test_default_params__have_the_mean_rates_of_zero_intelligence(make):
+    params = make()
+    check_stationary(params)
     wanted = ZeroIntelligence().arrival_rates(ZeroIntelligence().default_params())
     np.testing.assert_allclose(mean_rates(params, arrivals(params)), wanted, rtol=1e-5)
 

@@ -12,9 +12,11 @@ from lob_core.flow.base import as_float
 from lob_core.flow.composing import num_spare_draws, wait_from_uniform
 from lob_core.flow.draws import count_at_most, running_sum
 from lob_core.flow.zero_intelligence import (
+    DEFAULT_MARKET_RATE,
     ZeroIntelligence,
     ZeroIntelligenceParams,
     ZeroIntelligenceState,
+    default_limit_rates,
 )
 from lob_core.types import Array, BookConfig, BookState, Message, Replaceable, pytree_dataclass
 
@@ -102,19 +104,17 @@ class Hawkes:
             ]
         )
         decay = np.array([2.0, 2.0, 4.0, 4.0])
-        base = self._base.default_params()
-        wanted = np.asarray(self._base.arrival_rates(base))
+        limit_rate = default_limit_rates(self.num_levels)
+        wanted = np.repeat([limit_rate.sum(), DEFAULT_MARKET_RATE], 2)
         calm = (np.eye(NUM_KINDS) - branching) @ wanted
-        params = HawkesParams(
-            base=base.replace(
-                limit_rate=base.limit_rate * (calm[0] / wanted[0]),
+        return HawkesParams(
+            base=self._base.default_params().replace(
+                limit_rate=as_float(limit_rate * (calm[0] / wanted[0])),
                 market_rate=as_float(calm[2]),
             ),
             excitation=as_float(branching * decay),
             decay=as_float(decay),
         )
-        check_stationary(params)
-        return params
 
     def opening(
         self, key: Array, params: HawkesParams, config: BookConfig

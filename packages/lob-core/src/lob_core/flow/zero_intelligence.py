@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from lob_core.flow.base import FlowState, as_float
 from lob_core.flow.composing import (
@@ -42,8 +43,16 @@ from lob_core.types import (
 
 _LIMIT_BUY, _LIMIT_SELL, _MARKET_BUY, _MARKET_SELL, _CANCEL = range(5)
 _DEFAULT_CANCEL_RATES = (0.71, 0.81, 0.68, 0.56, 0.47, 0.10)
+DEFAULT_MARKET_RATE: Final = 0.94
+"""Market orders per second and side in `ZeroIntelligence.default_params`."""
 _MOST_ORDERS = 31
 """Orders that a level of an opening book can hold."""
+
+
+def default_limit_rates(num_levels: int) -> np.ndarray:
+    """`[L]` limit orders per second and side in `ZeroIntelligence.default_params`, by distance."""
+    rates: np.ndarray = 1.92 * np.arange(1, num_levels + 1) ** -0.52
+    return rates
 
 
 @pytree_dataclass
@@ -128,12 +137,12 @@ class ZeroIntelligence:
 
     def default_params(self) -> ZeroIntelligenceParams:
         """A liquid market: spread of 1-3 ticks, mid near 10,000 ticks, lots of 100 shares."""
-        distance = jnp.arange(1, self.num_levels + 1)
-        listed = as_float(_DEFAULT_CANCEL_RATES)
+        listed = np.array(_DEFAULT_CANCEL_RATES)
+        level = np.minimum(np.arange(self.num_levels), listed.size - 1)
         return ZeroIntelligenceParams(
-            limit_rate=1.92 * distance**-0.52,
-            cancel_rate=listed[jnp.minimum(distance, listed.shape[0]) - 1],
-            market_rate=as_float(0.94),
+            limit_rate=as_float(default_limit_rates(self.num_levels)),
+            cancel_rate=as_float(listed[level]),
+            market_rate=as_float(DEFAULT_MARKET_RATE),
             lot_size=jnp.int32(100),
             limit_mean_lots=as_float(1.5),
             market_mean_lots=as_float(1.5),
@@ -267,12 +276,26 @@ class ZeroIntelligence:
         Returns:
             Messages `[M]` and the new state.
         """
+        events = self.events(kind, wait_s, for_level, for_rest, look, params)
+        messages, clock = compose(events, look, state)
+        return messages, state.replace(**clock, last_bid=look.best_bid, last_ask=look.best_ask)
+
+    def events(
+        self,
+        kind: Array,
+        wait_s: Array,
+        for_level: Array,
+        for_rest: Array,
+        look: Look,
+        params: ZeroIntelligenceParams,
+    ) -> Events:
+        """What the messages of `compose`, whose arguments these are, stand for."""
         is_limit = kind < _MARKET_BUY
         is_buy = (kind == _LIMIT_BUY) | (kind == _MARKET_BUY)
         distance = 1 + index_from_uniform(for_level, params.limit_rate)
         price = jnp.where(is_buy, look.best_ask - distance, look.best_bid + distance)
         mean_lots = jnp.where(is_limit, params.limit_mean_lots, params.market_mean_lots)
-        events = Events(
+        return Events(
             wait_s=wait_s,
             is_cancel=kind == _CANCEL,
             is_market=(kind == _MARKET_BUY) | (kind == _MARKET_SELL),
@@ -281,8 +304,6 @@ class ZeroIntelligence:
             size=sizes_from_uniform(for_rest[: kind.shape[0]], params.lot_size, mean_lots),
             cancel_draw=for_rest,
         )
-        messages, clock = compose(events, look, state)
-        return messages, state.replace(**clock, last_bid=look.best_bid, last_ask=look.best_ask)
 
     def look(
         self, book: BookState, state: ZeroIntelligenceState, params: ZeroIntelligenceParams
