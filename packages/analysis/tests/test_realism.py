@@ -143,6 +143,14 @@ def test_impact__identical_tables_score_zero(days):
         assert not kind.is_told_apart
 
 
+def test_page__names_what_never_happens_in_the_simulated_market(days):
+    real, still = days[0].head(3_000), days[1].head(3_000)
+    still = still.with_columns(bid_price=pl.lit(100.0), ask_price=pl.lit(102.0))
+    text = render_realism(real, still, realism_scores(real, still), "a frozen market")
+    assert "has no cancellation that moves the mid, no limit order that moves the mid" in text
+    assert "<section id=facts>" in text
+
+
 def test_facts__all_are_reported(days):
     facts = stylized_facts(days[0], 1_000_000_000)
     assert facts["fact"].to_list() == list(EXPECTED)

@@ -1,6 +1,7 @@
 import json
 import re
 
+import numpy as np
 import polars as pl
 import pytest
 from lob_analysis import plots
@@ -8,6 +9,8 @@ from lob_analysis.cli import app
 from lob_analysis.load import load_run
 from lob_analysis.markup import picture
 from lob_analysis.report import page, render, report, write_text
+from lob_analysis.results import MEASURES, compare_policies
+from lob_analysis.sections import power_note
 from lob_analysis.testing import write_populations, write_run, write_studies
 from typer.testing import CliRunner
 
@@ -60,11 +63,12 @@ def test_browser__a_script_error_is_seen_by_the_probe(whole, browse):
 def expected_plots(run):
     """Pictures of each type, of both types together, and of each recorded policy.
 
-    Each type has one of results, matrix, money, markouts, learning curve, diagnostics and attacks,
-    and the execution agent one of its progress; NashConv, lineage and PSRO have one, win rates two.
+    Each type has one of results, matrix, money, markouts, learning curve, diagnostics, attacks and
+    cross-play, and the execution agent one of its progress; NashConv, lineage, PSRO and who beats
+    whom have one, win rates two.
     """
     episodes = run.episodes.select("policy", "replaced").n_unique()
-    return len(run.agent_types) * 7 + 1 + 5 + episodes + run.book["policy"].n_unique()
+    return len(run.agent_types) * 8 + 1 + 6 + episodes + run.book["policy"].n_unique()
 
 
 def test_report__has_every_part_and_plotly_once(whole):
@@ -90,6 +94,22 @@ def test_report__counters_above_zero_stand_out(whole):
     row = text.split("<td>invalid</td>")[1].split("</tr>")[0]
     assert "<span class=bad>3</span>" in row
     assert "<span class=good>0</span>" in text.split("<td>unknown ids</td>")[1].split("</tr>")[0]
+
+
+def test_report__says_what_the_evaluation_could_have_shown(whole):
+    text = whole[1]
+    assert text.count("What this evaluation could have shown, with one training seed") == 2
+    noise = np.array([3.0, -3.0, 1.0, -1.0] * 8)
+    columns = {
+        "policy": ["learned"] * 32 + ["twap"] * 32, "pnl": [*noise, *np.zeros(32)],
+        "agent_type": "a", "agent": 0, "seed": 0, "split": "test",
+        "episode": [*range(32)] * 2, "window": [*range(32)] * 2,
+    }  # fmt: skip
+    evaluation = pl.DataFrame(columns)
+    note = power_note(evaluation, compare_policies(evaluation, "a", MEASURES["pnl"]))
+    # (t(0.975, 31) + t(0.8, 31)) sqrt(5 (32 / 31) / 32)
+    assert "a true difference of 1.162 from TWAP (ticks x shares)" in note
+    assert power_note(evaluation.drop("window"), []) == ""
 
 
 def test_report__few_windows_are_warned_about(tmp_path, whole):
@@ -211,4 +231,4 @@ def test_report__a_study_of_another_version_becomes_a_notice(run_folder):
     notices = " ".join(run.notices)
     assert "robustness.json has layout version 99; this report reads version 1" in notices
     assert "transfer.json cannot be read" in notices
-    assert set(run.studies) == {"exploitability"}
+    assert set(run.studies) == {"exploitability", "population"}

@@ -206,11 +206,7 @@ def render_realism(real: pl.DataFrame, sim: pl.DataFrame, scores: pl.DataFrame, 
             "scores",
         )
         + section("Distributions", picture(histogram_picture(real, sim)), "distributions")
-        + section(
-            "Impact",
-            picture(response_picture(real, sim)),
-            "impact",
-        )
+        + section("Impact", _absent(real, sim) + picture(response_picture(real, sim)), "impact")
         + section("The day", picture(day_picture(real, sim)), "day")
         + section(
             "Stylized facts",
@@ -223,6 +219,17 @@ def render_realism(real: pl.DataFrame, sim: pl.DataFrame, scores: pl.DataFrame, 
         + "</main>"
     )
     return page(title, body)
+
+
+def _absent(real: pl.DataFrame, sim: pl.DataFrame) -> str:
+    """A notice about kinds of event that the simulated market never had."""
+    kinds = [set(response(x).select("kind", "moves").rows()) for x in (real, sim)]
+    names = [
+        f"{kind} that {'moves' if moves else 'does not move'} the mid"
+        for kind, moves in sorted(kinds[0] - kinds[1])
+    ]
+    text = f"The simulated market has no {', no '.join(names)}."
+    return f"<p class=notice>{text}</p>" if names else ""
 
 
 def _with_error(row: dict[str, float | None], suffix: str) -> str:

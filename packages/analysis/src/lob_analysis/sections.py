@@ -91,7 +91,8 @@ def result_section(run: Run, results: dict[str, list[PolicyResult]]) -> str:
         measure = rows[0].measure
         title = f"{capitalized(agent_type)}: {measure.label}, {measure.unit}"
         parts.append(
-            f"<h3>{escape(title)}</h3>{result_table(rows)}{picture(plots.intervals(rows))}"
+            f"<h3>{escape(title)}</h3>{result_table(rows)}{power_note(run.evaluation, rows)}"
+            f"{picture(plots.intervals(rows))}"
         )
         others = [risk(evaluation, agent_type)]
         for other in measures_in(evaluation, agent_type):
@@ -123,6 +124,33 @@ def result_section(run: Run, results: dict[str, list[PolicyResult]]) -> str:
         "stratified by seed.</p>"
     )
     return section("Results against baselines", note + "".join(parts), "results")
+
+
+def power_note(evaluation: pl.DataFrame, rows: Sequence[PolicyResult]) -> str:
+    """The smallest differences that such an evaluation shows; empty without windows."""
+    if "window" not in evaluation.columns:
+        return ""
+    from marl_algos.power import POWER, effect, paired_differences  # learners take long to import
+
+    limits, num_seeds = [], 1
+    for row in rows:
+        if row.difference is not None and row.num_windows >= MIN_WINDOWS:
+            pairs = paired_differences(evaluation, row.agent_type, row.policy, row.measure.name)
+            found = effect(pairs)
+            num_seeds = found.seeds
+            limits.append(f"{number(found.detectable())} from {escape(people_name(row.policy))}")
+    if not limits:
+        return ""
+    seeds = (
+        f"{num_seeds} training seeds"
+        if num_seeds > 1
+        else "one training seed, which stands for itself only"
+    )
+    return (
+        f"<p class=note>What this evaluation could have shown, with {seeds}: a true difference of "
+        f"{', or of '.join(limits)} ({escape(rows[0].measure.unit)}) would come out as certain "
+        f"{POWER:.0%} of the time.</p>"
+    )
 
 
 def risk(evaluation: pl.DataFrame, agent_type: str) -> str:
