@@ -122,6 +122,14 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def gpu(session: nox.Session) -> None:
+    """Measure all on a GPU in eight minutes; `-- --tiny --device cpu` tries it anywhere."""
+    install(session, "lob-core", "lob-data", "marl-envs", "marl-algos")
+    session.install("jax[cuda13]", *constraints())
+    session.run("bash", "bench/gpu.sh", *session.posargs, env={"PYTHON": "python"}, external=True)
+
+
+@nox.session(default=False)
 def learn(session: nox.Session) -> None:
     """Run the long proofs that learners learn: `-- marl-algos` for one package, `-k` for some."""
     chosen = [name for name in session.posargs if name in PACKAGES]
@@ -251,7 +259,7 @@ def build(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def pins(session: nox.Session) -> None:
-    """Pin what the packages declare in constraints/py3.X.txt; `-- --upgrade` moves old pins, too."""
+    """Pin what the packages declare in constraints/; `-- --upgrade` moves old pins, too."""
     sources = [f"packages/{name}/pyproject.toml" for name in PACKAGES]
     groups = [item for path in sources for item in ("--group", f"{path}:test")]
     groups += ["--group", "packages/marl-algos/pyproject.toml:learn"]
