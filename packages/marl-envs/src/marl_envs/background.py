@@ -195,7 +195,9 @@ def only_until(messages: Message, end: Time) -> Message:
 
 
 def _row(tree: Any, index: Array) -> Any:
-    return jax.tree.map(lambda leaf: leaf[index], tree)
+    return jax.tree.map(
+        lambda leaf: jax.lax.dynamic_index_in_dim(leaf, index, keepdims=False), tree
+    )
 
 
 def _strongly_typed(tree: Any) -> Any:

@@ -7,7 +7,6 @@ import dataclasses
 from typing import Any, Generic, TypeVar
 
 import jax
-import jax.numpy as jnp
 
 from marl_envs.batching import compute_if_any
 from marl_envs.spaces import Space
@@ -111,7 +110,7 @@ class MultiAgentEnv(abc.ABC, Generic[Params, State]):
         ) -> tuple[ByType, State]:
             new = self.reset_env(key, params)
             chosen: tuple[ByType, State] = jax.tree.map(
-                lambda a, b: jnp.where(done, a, b), new, old
+                lambda a, b: jax.lax.select(done, a, b), new, old
             )
             return chosen
 

@@ -225,35 +225,37 @@ class MarketEnv(MultiAgentEnv[EnvParams, EnvState]):
         is_last = market.steps_left <= 0
         totals = jax.tree.map(jnp.sum, fills)
 
-        agents: dict[str, AgentState] = {}
-        reward, terminated, truncated, active = {}, {}, {}, {}
-        info_agents, info_episode = {}, {}
+        owners, accounts_after, filled = [], [], []
         first_id = 1
-        for t, table, sent in zip(self.types, tables, requests, strict=True):
+        for t, sent in zip(self.types, requests, strict=True):
             before = state.agents[t.name]
             rows = slice(first_id, first_id + t.num_agents)
             first_id += t.num_agents
-            filled, flow = jax.tree.map(lambda leaf, rows=rows: leaf[rows], (fills, flows))
+            mine, flow = jax.tree.map(lambda leaf, rows=rows: leaf[rows], (fills, flows))
             if isinstance(sent, Timed) and t.terms.has_order_latency:
                 pending = still_pending(sent, played.time, self._num_pending(t))
                 before = before.replace(pending=pending)
-            after = agents_after(
-                before,
-                table,
-                accounts.add(before.account, accounts.charge(flow, t.terms)),
-                before.next_order_id + t.action.num_orders * self.config.num_agents,
-                played.book,
-            )
+            ids = before.next_order_id + t.action.num_orders * self.config.num_agents
+            owners.append(before.replace(next_order_id=ids))
+            accounts_after.append(accounts.add(before.account, accounts.charge(flow, t.terms)))
+            filled.append(mine)
+
+        agents: dict[str, AgentState] = {}
+        reward, terminated, truncated, active = {}, {}, {}, {}
+        info_agents, info_episode = {}, {}
+        seeing = agents_after(owners, tables, accounts_after, played.book)
+        for t, after, mine in zip(self.types, seeing, filled, strict=True):
+            before = state.agents[t.name]
             after = after.replace(is_bankrupt=find_bankrupt(t, after, reference))
             closing = close(t, before, after, market, played.book, reference, is_last)
             after = finish(before, after, closing)
             result = results.step_results(
-                before, after, market_before, market, filled, totals, closing, mid_mean,
+                before, after, market_before, market, mine, totals, closing, mid_mean,
                 reference, is_last,
             )  # fmt: skip
             after, paid = pay(t, before, after, result)
             agents[t.name] = after
-            info_agents[t.name] = results.agent_info(result, after, filled)
+            info_agents[t.name] = results.agent_info(result, after, mine)
             info_episode[t.name] = results.episode_result(t, after, market, reference)
             if not t.is_rule_based:
                 closes = t.closing.is_terminal

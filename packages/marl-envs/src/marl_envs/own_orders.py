@@ -72,9 +72,11 @@ def best_of_others(side: Orders, agent_id: Array) -> Array:
         side: leaves `[N]`.
         agent_id: `[A]` int32, each >= 1.
     """
-    owner = side.agent_id[0]
+    owner, num_slots = side.agent_id[0], side.size.shape[0]
     is_next = (side.size > 0) & (side.agent_id != owner)
-    next_price = jnp.where(jnp.any(is_next), side.price[jnp.argmax(is_next)], 0)
+    slot = jnp.arange(num_slots)
+    place = jnp.min(jnp.where(is_next, slot, num_slots))  # plain sums vectorize, argmax does not
+    next_price = jnp.sum(jnp.where(slot == place, side.price, 0))
     return jnp.where(agent_id == owner, next_price, side.price[0])
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from lob_core.types import BookState, EventType, Message, Outcome, Side
 
 from marl_envs import latency, own_orders
@@ -99,37 +102,59 @@ def mean_mid(
 
 
 def agents_after(
-    agents: AgentState, table: OwnOrders, account: Account, next_order_id: Array, book: BookState
-) -> AgentState:
-    """The own views of the agents of a type after a step, leaves led by `[A]`.
+    agents: Sequence[AgentState],
+    tables: Sequence[OwnOrders],
+    accounts: Sequence[Account],
+    book: BookState,
+) -> list[AgentState]:
+    """The own views of all agents after a step, by type, leaves led by `[A]`.
+
+    Agents of all types look at the book together: what compiles does not grow with the types.
 
     Args:
-        agents: their state before the step, but with the messages that are still on their way.
-        table: their orders, sizes not yet read from the book.
-        account: their accounts after the step.
-        next_order_id: `[A]` int32.
+        agents: their state before the step, but with the messages that are still on their way, in
+            the order of their numbers, which begin with 1.
+        tables: their orders, sizes not yet read from the book.
+        accounts: their accounts after the step.
         book: the book after the step, leaves `[N]`.
     """
-    orders = own_orders.read_sizes(table, agents.agent_id, book)
-    if isinstance(agents.pending, latency.Timed):
-        orders = latency.expected(orders, agents.pending)
-    others_bid = own_orders.best_of_others(book.bids, agents.agent_id)
-    others_ask = own_orders.best_of_others(book.asks, agents.agent_id)
-    bid_quote, bid_quote_size = _own_quote(orders, Side.BID)
-    ask_quote, ask_quote_size = _own_quote(orders, Side.ASK)
-    return agents.replace(
-        account=account,
-        orders=orders,
-        next_order_id=next_order_id,
-        best_bid=jnp.where(others_bid > 0, others_bid, agents.best_bid),
-        best_ask=jnp.where(others_ask > 0, others_ask, agents.best_ask),
-        bid_quote=bid_quote,
-        ask_quote=ask_quote,
-        bid_quote_size=bid_quote_size,
-        ask_quote_size=ask_quote_size,
-        bid_queue=own_orders.queue_ahead(book.bids, bid_quote, agents.agent_id),
-        ask_queue=own_orders.queue_ahead(book.asks, ask_quote, agents.agent_id),
-    )
+    numbers = [own.agent_id.shape[0] for own in agents]
+    ends = np.cumsum(numbers).tolist()
+    everyone = jnp.arange(1, ends[-1] + 1, dtype=jnp.int32)
+    orders = [
+        own_orders.read_sizes(table, own.agent_id, book)
+        for table, own in zip(tables, agents, strict=True)
+    ]
+    orders = [
+        latency.expected(table, own.pending) if isinstance(own.pending, latency.Timed) else table
+        for table, own in zip(orders, agents, strict=True)
+    ]
+    views = []
+    for side, resting in ((Side.BID, book.bids), (Side.ASK, book.asks)):
+        quotes = [_own_quote(table, side) for table in orders]
+        quote, size = (jnp.concatenate(column) for column in zip(*quotes, strict=True))
+        queue = own_orders.queue_ahead(resting, quote, everyone)
+        views.append((own_orders.best_of_others(resting, everyone), quote, size, queue))
+    after = []
+    for own, table, account, number, end in zip(
+        agents, orders, accounts, numbers, ends, strict=True
+    ):
+        bid, ask = ([column[end - number : end] for column in view] for view in views)
+        after.append(
+            own.replace(
+                account=account,
+                orders=table,
+                best_bid=jnp.where(bid[0] > 0, bid[0], own.best_bid),
+                best_ask=jnp.where(ask[0] > 0, ask[0], own.best_ask),
+                bid_quote=bid[1],
+                ask_quote=ask[1],
+                bid_quote_size=bid[2],
+                ask_quote_size=ask[2],
+                bid_queue=bid[3],
+                ask_queue=ask[3],
+            )
+        )
+    return after
 
 
 def _own_quote(orders: OwnOrders, side: Side) -> tuple[Array, Array]:

@@ -32,6 +32,7 @@ def check_env(env: MultiAgentEnv[Any, Any], params: Any, num_steps: int = 20) ->
         AssertionError: naming what is wrong.
     """
     reset, step = jax.jit(env.reset), jax.jit(env.step)
+    sample = jax.jit(lambda key: sample_actions(env, key))
     key = jax.random.key(7)
     obs, state = reset(key, params)
     again, _ = reset(key, params)
@@ -39,7 +40,7 @@ def check_env(env: MultiAgentEnv[Any, Any], params: Any, num_steps: int = 20) ->
     shapes = None
     for index in range(num_steps):
         key, key_action, key_step = jax.random.split(key, 3)
-        action = sample_actions(env, key_action)
+        action = sample(key_action)
         before = state
         obs, state, reward, terminated, truncated, info = step(key_step, before, action, params)
         returned = (obs, state, reward, terminated, truncated, info)
@@ -50,10 +51,16 @@ def check_env(env: MultiAgentEnv[Any, Any], params: Any, num_steps: int = 20) ->
         done = bool(info["episode"]["done"])
         same = all(np.array_equal(obs[n], info["final_obs"][n]) for n in env.groups)
         assert done or same, f"final_obs differs from obs at step {index}, before the end"
-    batch = jax.jit(jax.vmap(env.step, (0, 0, 0, None)))
-    twice = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), (key_step, before, action))
-    batched = batch(*twice, params)
-    _assert_equal(jax.tree.map(lambda leaf: leaf[1], batched), returned, "vmap and one market")
+
+    @jax.jit
+    def second_of_two(args: Any, params: Any) -> Any:
+        twice = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), args)
+        step_both: Any = jax.vmap(env.step, (0, 0, 0, None))
+        batched = step_both(*twice, params)
+        return jax.tree.map(lambda leaf: leaf[1], batched)
+
+    batched = second_of_two((key_step, before, action), params)
+    _assert_equal(batched, returned, "vmap and one market")
 
 
 def sample_actions(env: MultiAgentEnv[Any, Any], key: Array) -> dict[str, Array]:

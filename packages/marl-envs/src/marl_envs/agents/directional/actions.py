@@ -25,7 +25,8 @@ class DirectionalTrading(ActionScheme):
     Attributes:
         fixed_quant_value: q, shares.
         order_type: `"IOC"`, or `"resting"`: what does not trade at once stays at that price.
-        position_limit: largest absolute inventory, shares.
+        position_limit: largest absolute inventory, shares. If every instance has its own, the
+            scheme keeps to the largest and the market holds each to its own (`terms.Terms`).
 
     Raises:
         ValueError: if a field is out of range.
@@ -33,13 +34,18 @@ class DirectionalTrading(ActionScheme):
 
     fixed_quant_value: int = 10
     order_type: str = "IOC"
-    position_limit: int = 100
+    position_limit: int | tuple[int, ...] = 100
 
     def __post_init__(self) -> None:
         check_at_least("fixed_quant_value", self.fixed_quant_value, 1)
-        check_at_least("position_limit", self.position_limit, 1)
+        check_at_least("position_limit", self._largest, 1)
         if self.order_type not in ("IOC", "resting"):
             raise ValueError(f"order_type is {self.order_type!r}; it must be 'IOC' or 'resting'")
+
+    @property
+    def _largest(self) -> int:
+        limit = self.position_limit
+        return limit if isinstance(limit, int) else max(limit)
 
     @property
     def num_orders(self) -> int:
@@ -62,6 +68,6 @@ class DirectionalTrading(ActionScheme):
         is_buy = action == 1
         side = jnp.where(is_buy, Side.BID, Side.ASK)
         price = jnp.where(is_buy, agent.best_ask, agent.best_bid)
-        room = self.position_limit - side * agent.account.inventory
+        room = self._largest - side * agent.account.inventory
         size = jnp.where(action == 0, 0, jnp.minimum(self.fixed_quant_value, room))
         return wanted_orders((side, price, size), is_immediate=self.order_type == "IOC")

@@ -9,8 +9,7 @@ import jax.numpy as jnp
 from lob_core.types import BookState
 from lob_core.views import level_2
 
-from marl_envs.agents.base import symlog
-from marl_envs.agents.features import Features, stack
+from marl_envs.agents.features import Features, Tamed, stack
 from marl_envs.agents.market_making.observations import Engineered
 from marl_envs.types import AgentState, MarketState
 
@@ -67,14 +66,14 @@ class Signals(Engineered):
         weighted = (distance(bids.price, bids.size) + distance(asks.price, asks.size)) / 2
         steps = jnp.maximum(market.step, 1)
         risk = jnp.sqrt(market.variance * steps + 1.0)
-        features = {
+        features: Features = {
             "depth_imbalance": (bid_size - ask_size) / jnp.maximum(bid_size + ask_size, 1),
-            "weighted_mid": symlog(weighted),
+            "weighted_mid": Tamed(weighted),
             "flow_share": market.signed_volume / jnp.maximum(market.average_volume, 1.0),
             "return_score": (market.mid_half_ticks - market.mid_open_half_ticks) / 2 / risk,
         }
         if self.sees_fundamental:
-            features["fundamental_gap"] = symlog(market.fundamental - mid)
+            features["fundamental_gap"] = Tamed(market.fundamental - mid)
         return features
 
     def observe(self, agent: AgentState, market: MarketState, book: BookState) -> Array:

@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 from lob_core.types import BookState
 
-from marl_envs.agents.base import Observation, symlog
+from marl_envs.agents.base import Observation
 from marl_envs.agents.book_features import Levels
 from marl_envs.agents.features import (
     Features,
+    Tamed,
     market_features,
     own_orders,
     position,
@@ -60,14 +61,14 @@ class Basic(Observation):
         return {
             "side": agent.task_side,
             "executed": agent.executed / task,
-            "remaining": symlog(agent.remaining / self.fixed_quant_value),
+            "remaining": Tamed(agent.remaining / self.fixed_quant_value),
             **position(agent, market, self.fixed_quant_value),
             **own_orders(agent),
         }
 
     def observe(self, agent: AgentState, market: MarketState, book: BookState) -> Array:
         """`[F]` float32, one entry for each of `names`."""
-        spread = symlog(market.best_ask - market.best_bid)
+        spread = Tamed(market.best_ask - market.best_bid)
         return stack({**self._own(agent, market), "spread": spread})
 
 
@@ -104,14 +105,13 @@ class Engineered(Basic):
         far = jnp.where(is_buy, market.best_ask, market.best_bid)
         near = jnp.where(is_buy, market.best_bid, market.best_ask)
         arrival = market.mid_open_half_ticks
-        public = market_features(market)
         touches = {
-            "far_touch": symlog(agent.task_side * (arrival - 2 * far) / 2),
-            "near_touch": symlog(agent.task_side * (arrival - 2 * near) / 2),
-            "far_size": jnp.where(is_buy, public["ask_size"], public["bid_size"]),
-            "near_size": jnp.where(is_buy, public["bid_size"], public["ask_size"]),
+            "far_touch": Tamed(agent.task_side * (arrival - 2 * far) / 2),
+            "near_touch": Tamed(agent.task_side * (arrival - 2 * near) / 2),
+            "far_size": Tamed(jnp.where(is_buy, market.ask_size, market.bid_size)),
+            "near_size": Tamed(jnp.where(is_buy, market.bid_size, market.ask_size)),
         }
-        return stack({**self._own(agent, market), **touches, **public})
+        return stack({**self._own(agent, market), **touches, **market_features(market)})
 
 
 @dataclasses.dataclass(frozen=True)

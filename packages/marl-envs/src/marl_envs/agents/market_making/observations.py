@@ -7,9 +7,16 @@ import dataclasses
 import jax
 from lob_core.types import BookState
 
-from marl_envs.agents.base import Observation, symlog
+from marl_envs.agents.base import Observation
 from marl_envs.agents.book_features import Levels
-from marl_envs.agents.features import Features, market_features, own_orders, position, stack
+from marl_envs.agents.features import (
+    Features,
+    Tamed,
+    market_features,
+    own_orders,
+    position,
+    stack,
+)
 from marl_envs.agents.message_features import RecentMessages
 from marl_envs.agents.token_features import Tokenizer
 from marl_envs.types import AgentState, MarketState
@@ -50,7 +57,7 @@ class Basic(Observation):
 
     def observe(self, agent: AgentState, market: MarketState, book: BookState) -> Array:
         """`[F]` float32, one entry for each of `names`."""
-        spread = symlog(market.best_ask - market.best_bid)
+        spread = Tamed(market.best_ask - market.best_bid)
         return stack({**self._own(agent, market), "spread": spread})
 
 
