@@ -17,11 +17,35 @@ from marl_envs.agents.base import Observation
 from marl_envs.agents.kinds import build_agent
 from marl_envs.agents.market_making.actions import DoNothing
 from marl_envs.agents.market_making.rewards import Spooner
+from marl_envs.assets import AssetsEnv
+from marl_envs.teams import TeamEnv
 
 
 def test_make__builds_every_environment_with_overrides():
     for name in available_envs():
-        assert make(name, num_steps=7).config.num_steps == 7
+        env = make(name, num_steps=7)
+        market = {AssetsEnv: lambda env: env.market, TeamEnv: lambda env: env.env}.get(type(env))
+        assert (market(env) if market else env).config.num_steps == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "agents"),
+    [
+        ("portfolio", {"market_maker": 2, "portfolio": 1}),
+        ("index_arbitrage", {"market_maker": 3, "arbitrage": 1}),
+        ("trading_desk", {"market_maker": 1, "directional": 1, "execution": 1}),
+    ],
+)
+def test_make__environments_of_several_books_and_of_teams_have_params_and_start(name, agents):
+    env = make(name, num_slots=24, messages_per_step=2)
+    params = env.make_params(num_openings=1)
+    obs, _ = jax.eval_shape(env.reset, jax.random.key(0), params)
+    assert {name: rows.shape[0] for name, rows in obs.items()} == agents
+    assert {name: group.num_agents for name, group in env.groups.items()} == agents
+
+
+def test_make__overrides_the_number_of_books():
+    assert make("portfolio", num_assets=3).groups["market_maker"].num_agents == 3
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,12 @@ class TeamEnv(MultiAgentEnv[Params, TeamState], Generic[Params]):
         """The agent types, by name."""
         return dict(self._groups)
 
+    def make_params(self, *args: Any, **options: Any) -> Params:
+        """Params of the environment within, made by its own `make_params`."""
+        env: Any = self.env
+        params: Params = env.make_params(*args, **options)
+        return params
+
     def _group(self, group: AgentGroup) -> AgentGroup:
         """The type with the channel of its team."""
         team = self.teams[self._team_of[group.name]] if group.name in self._team_of else None

@@ -170,7 +170,7 @@ class AssetsEnv(MultiAgentEnv[EnvParams, AssetsState]):
         self,
         backgrounds: Sequence[Any] | None = None,
         *,
-        step_seconds: float,
+        step_seconds: float = 1.0,
         key: Array | None = None,
         **options: Any,
     ) -> EnvParams:
