@@ -1,15 +1,17 @@
 """How policies traded: parts that add up, markouts with intervals, combinations, populations."""
 
 import dataclasses
+import json
 
 import numpy as np
 import polars as pl
 import pytest
+from lob_analysis.cross_play import cross_play_part, payoff_picture
 from lob_analysis.load import load_run
 from lob_analysis.matrix_section import matrix_results, matrix_section
 from lob_analysis.population_section import founders, mixture_table
 from lob_analysis.results import MEASURES, compare_policies
-from lob_analysis.testing import write_run
+from lob_analysis.testing import write_run, write_studies
 from lob_analysis.trading import (
     COSTS,
     MONEY,
@@ -110,6 +112,24 @@ def test_matrix__equals_the_results_where_only_one_type_is_replaced(run):
     assert text.count("<tr>") == 1 + 4
     single = dataclasses.replace(run, matrix=run.matrix.filter(agent_type="execution"))
     assert matrix_section(single) == ""
+
+
+def test_cross_play__payoffs_are_shown_by_the_policies_of_their_own_type(tmp_path):
+    write_studies(tmp_path)
+    study = json.loads((tmp_path / "population.json").read_text())
+    # The first axis of every table is the maker's: a payoff that depends on it alone is one of
+    # rows in its own picture and one of columns in that of the execution agent.
+    for entry in study["roles"].values():
+        entry["payoffs"] = [[1.0] * 3, [2.0] * 3, [3.0] * 3]
+    own = payoff_picture(study, "market_maker").figure.data[0]
+    assert [list(row) for row in own.z] == [[1.0] * 3, [2.0] * 3, [3.0] * 3]
+    other = payoff_picture(study, "execution").figure.data[0]
+    assert [list(row) for row in other.z] == [[1.0, 2.0, 3.0]] * 3
+    text = cross_play_part(study)
+    assert "Later policies beat earlier ones in 100% of pairs." in text
+    assert "<td class=n>100 %</td><td class=n>0 %</td>" in text
+    study["cyclic_share"] = None
+    assert "Cyclic share" not in cross_play_part(study)
 
 
 def test_founders__die_out_with_their_line():

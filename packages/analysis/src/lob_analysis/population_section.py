@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 import polars as pl
 from plotly.subplots import make_subplots
 
+from lob_analysis.cross_play import cross_play_part
 from lob_analysis.load import Run
 from lob_analysis.markup import escape, number, picture, section, table
 from lob_analysis.plots import BLUE, GREEN, PALETTE, Picture, agent_name, people_name, style
@@ -19,7 +20,7 @@ _WINS: Final = [[0, "#c0392b"], [0.5, "#ffffff"], [1, "#1a7f52"]]
 
 
 def population_section(run: Run) -> str:
-    """What the tables of a population say; empty for plain training."""
+    """What tables of populations and their cross-play say; empty for plain training."""
     parts = []
     if "win_rates" in run.populations:
         rates = run.populations["win_rates"]
@@ -30,6 +31,8 @@ def population_section(run: Run) -> str:
     if "psro" in run.populations:
         parts += [picture(gap_picture(run.populations["psro"]))]
         parts.append(mixture_table(run.populations["psro"]))
+    if "population" in run.studies:
+        parts.append(cross_play_part(run.studies["population"]))
     return section("The population", "".join(parts), "population")
 
 

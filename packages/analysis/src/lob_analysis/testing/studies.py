@@ -14,7 +14,7 @@ from lob_analysis.testing.runs import POLICIES
 
 
 def write_studies(folder: Path) -> None:
-    """Adds made-up studies to a run folder: deviations, attacks and transfer."""
+    """Adds made-up studies to a run folder: deviations, attacks, transfer and cross-play."""
 
     def estimate(value: float) -> dict[str, Any]:
         low, high = value - 2.0, value + 2.0
@@ -73,9 +73,33 @@ def write_studies(folder: Path) -> None:
         },
         "robustness": {"num_episodes": 64, "left_out": {}, "rows": rows},
         "transfer": {"markets": [market]},
+        "population": _cross_play(["update 10", "update 20", "update 30"]),
     }
     for name, study in studies.items():
         (folder / f"{name}.json").write_text(json.dumps({"schema": SCHEMA, **study}))
+
+
+def _cross_play(labels: list[str]) -> dict[str, Any]:
+    """Policies of which each later one beats the earlier ones by its lead."""
+    number = np.arange(float(len(labels)))
+    lead = np.subtract.outer(number, number)
+    role = {
+        "payoffs": (10 + lead).tolist(),
+        "errors": np.full(lead.shape, 0.5).tolist(),
+        "effective_rank": 1.0,
+        "distances": (np.abs(lead) / len(labels)).tolist(),
+        "survival": [0.0] * (len(labels) - 1) + [1.0],
+    }
+    return {
+        "measure": "episode_return",
+        "num_episodes": 64,
+        "labels": labels,
+        "contest": (2 * lead).tolist(),
+        "cyclic_share": {"value": 0.1, "low": 0.0, "high": 0.2, "num_samples": 64, "level": 0.95},
+        "cyclic_share_of_noise": 1 / 3,
+        "progress": 1.0,
+        "roles": dict.fromkeys(POLICIES, role),
+    }
 
 
 def write_populations(folder: Path, *, num_steps: int = 6, seed: int = 0) -> None:
