@@ -6,7 +6,7 @@
 #
 # * **manipulators**, who send orders to make others trade badly: momentum ignition takes a
 #   position, pushes the price with a burst of market orders, and unloads on those who follow;
-# * **stress**: the same market with half the limit orders, fees, or latency;
+# * **stress**: the same market with orders of half the size, fees, or latency;
 # * an **adversary that learns** (Gleave et al. 2020): the victim is frozen, the attacker is
 #   rewarded by the victim's loss, within a budget, and *acts only through orders*: no noise on
 #   observations that no real trader could add.
@@ -76,7 +76,7 @@ print("return while training:", float(metrics["agents"]["market_maker"]["episode
 # %%
 NUM_EPISODES = 128
 clean = make_scenario(lab, CLEAN)
-scenarios = [make_scenario(lab, name) for name in ("momentum_ignition", "limit_orders_half")]
+scenarios = [make_scenario(lab, name) for name in ("momentum_ignition", "depth_half")]
 policies = {
     "as learned": victims,
     "hardened": harden(lab, victims, make_scenario(lab, "momentum_ignition", "train"), 20),
@@ -102,9 +102,9 @@ rows += compare_pair("as learned", "learned_adversary", without, attacked)
 # ## The matrix
 #
 # **What to see:** damage with its interval (an interval across zero: no damage proven), the worst
-# 5 % before and after, and what the attacker earned. In the mean nothing is proven here, and
-# attackers lose by what they do. But with half the limit orders the worst twentieth of episodes is
-# several times as bad: who looks at means alone calls this maker robust. And hardening against
+# 5 % before and after, and what the attacker earned. In the mean little is proven here, and
+# attackers lose by what they do. Compare the worst twentieth of episodes where orders have half the
+# size: who looks at means alone may call a maker robust that is not. And hardening against
 # something that does no harm teaches nothing.
 
 # %%
@@ -152,5 +152,5 @@ style(figure).show()
 # ## Things to try
 #
 # 1. Give the adversary a budget of 50. Does it still find something to do?
-# 2. Harden against `limit_orders_half` instead. Does that help against the manipulator?
+# 2. Harden against `depth_half` instead. Does that help against the manipulator?
 # 3. `lob-analysis attack RUN --harden momentum_ignition` tries all manipulators and all stress.

@@ -118,6 +118,12 @@ TINY = (
 
 
 @pytest.fixture(scope="session")
+def tiny() -> tuple[str, ...]:
+    """Overrides of the smallest market."""
+    return TINY
+
+
+@pytest.fixture(scope="session")
 def untrained_run(tmp_path_factory) -> Path:
     """The folder of a run that was stopped after its first checkpoint, before it learned much."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"

@@ -9,7 +9,9 @@ import pytest
 from lob_analysis.equilibrium.exploitability import DeviationSearch, Responder
 from lob_analysis.equilibrium.payoffs import PayoffTable, episodes_needed, payoff_table
 from lob_analysis.lab import Lab
+from lob_analysis.population import study_population, survival_shares
 from lob_analysis.simulate import Player
+from lob_analysis.snapshots import Snapshots
 from marl_algos.conf.load import load_config
 from marl_algos.data import Market
 from marl_algos.ippo import PPO
@@ -111,3 +113,42 @@ def test_deviations__training_alone_leaves_rock_for_paper(learner, pure):
         {ROLES[0]: response, ROLES[1]: pure[0]}, None, jax.random.key(0)
     )
     assert played.of(ROLES[0]).tolist() == [1.0] * 4
+
+
+def test_population__of_rock_paper_and_scissors_goes_in_circles(learner, pure):
+    market = Market(learner.env, dict.fromkeys(("train", "validation", "test")), {})
+    sets = [dict.fromkeys(ROLES, agent) for agent in pure]
+    snapshots = Snapshots("update", [0, 5, 9], sets, 2)
+    lab = Lab("", load_config([]), market, learner, [sets[2]], sets[0], 9, snapshots)
+    found = study_population(lab, num_episodes=8, num_steps=1)
+    # Each of two seats is counted for both sides: a win is worth four.
+    np.testing.assert_allclose(found.contest, 4 * RPS)
+    assert [found.cyclic.low, found.cyclic.value, found.cyclic.high] == pytest.approx([1.0] * 3)
+    assert found.progress == pytest.approx(2 / 3)  # paper beats rock, scissors paper
+    for role in ROLES:
+        assert found.effective_rank[role] == pytest.approx(2.0)
+        np.testing.assert_array_equal(found.distances[role], 1.0 - np.eye(3))
+        assert found.survival[role] == pytest.approx([1 / 3] * 3)
+    alone = dataclasses.replace(lab, snapshots=Snapshots("update", [0], sets[:1], 0))
+    with pytest.raises(ValueError, match=r"raise checkpoint\.keep"):
+        study_population(alone)
+
+
+def test_survival__dominated_policies_die_out():
+    # Policy 2 of the first role is better than its others whatever the second role does.
+    mine = np.array([[0.0, 1.0], [1.0, 0.0], [2.0, 2.0]])[..., None]
+    theirs = np.array([[0.0, 1.0]] * 3)[..., None]
+    table = PayoffTable(ROLES, {}, {ROLES[0]: mine, ROLES[1]: theirs}, "pnl", np.zeros(1, int))
+    shares = survival_shares(table)
+    assert shares[ROLES[0]] == pytest.approx([0, 0, 1], abs=1e-3)
+    assert shares[ROLES[1]] == pytest.approx([0, 1], abs=1e-3)
+
+
+def test_snapshots__are_thinned_evenly_with_both_ends_and_the_leader():
+    snapshots = Snapshots("member", list(range(10)), [{} for _ in range(10)], 5)
+    thin = snapshots.thinned(4)
+    assert thin.numbers[0] == 0
+    assert thin.numbers[-1] == 9
+    assert len(thin.numbers) == 4
+    assert thin.numbers[thin.leader] == 5
+    assert snapshots.thinned(10) is snapshots

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import polars as pl
 import typer
@@ -180,6 +180,7 @@ def exploit(
         )
     except AnalysisError as error:
         fail(str(error))
+    _note_unfinished(found)
     Console().print(study_tables.exploitability_view(found))
 
 
@@ -227,6 +228,7 @@ def attack(
     except AnalysisError as error:
         fail(str(error))
     console = Console()
+    _note_unfinished(found)
     console.print(study_tables.attack_view(found))
     for name, reason in found["left_out"].items():
         console.print(f"[yellow]left out:[/] {name}: {reason}", highlight=False)
@@ -249,6 +251,7 @@ def transfer(
         found = studies.transfer(find_run(run, root), changes, num_episodes=episodes, seed=seed)
     except AnalysisError as error:
         fail(str(error))
+    _note_unfinished(found)
     Console().print(study_tables.transfer_view(found["markets"][-1]))
 
 
@@ -286,6 +289,7 @@ def population(
         )
     except AnalysisError as error:
         fail(str(error))
+    _note_unfinished(found)
     Console().print(study_tables.population_view(found))
 
 
@@ -313,6 +317,15 @@ def _one_day(folder: Path, level: int | None) -> tuple[str, pl.DataFrame]:
     if len(days) > 1:
         raise AnalysisError(f"{folder}: holds {len(days)} days; name the folder of one of them")
     return next(iter(days.items()))
+
+
+def _note_unfinished(found: dict[str, Any]) -> None:
+    """Says so if a study is of a run that is under way, stopped or failed."""
+    if not found["is_finished"]:
+        Console().print(
+            f"[yellow]note:[/] the run is not finished; this is its update {found['update']}",
+            highlight=False,
+        )
 
 
 def _studies() -> ModuleType:

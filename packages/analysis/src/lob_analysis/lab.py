@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final
 
 import jax
 import yaml  # type: ignore[import-untyped]
-from marl_algos.checkpoint import CheckpointError, CheckpointStore
-from marl_algos.conf.load import ConfigError, check_config, load_config
+from marl_algos.checkpoint import CheckpointError, CheckpointStore, read_json
+from marl_algos.conf.load import ConfigError, load_saved
+from marl_algos.conf.populations import SelfPlayRun
 from marl_algos.conf.schema import Config
 from marl_algos.data import DataError, Market, make_market
-from marl_algos.runfolder import RunFolder
+from marl_algos.runfolder import SCHEMA, RunFolder
 from marl_algos.train import make_learner
 from marl_algos.types import Learner
-from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lob_analysis.errors import RunError
+from lob_analysis.snapshots import UNITS, Snapshots, read_population
+
+_KEEP_ALL: Final = 1_000_000
+"""More checkpoints than there are: reading deletes none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,9 +34,12 @@ class Lab:
         config: its configuration.
         market: the market with its splits.
         learner: knows how the policies act.
-        policies: what was learned, by agent type, one for each training seed.
-        untrained: what the first learner started from.
-        update: updates that the policies were trained for.
+        policies: what was learned, by agent type, one for each training seed. Of self-play and
+            PSRO the newest policies, of population-based training those of the leader.
+        untrained: what the first learner started from; of populations, fresh policies.
+        update: updates (rounds, generations, iterations) that the policies were trained for.
+        snapshots: policies over the course of the run: checkpoints, snapshots, members.
+        is_finished: whether the run came to its end.
     """
 
     path: Path
@@ -42,10 +49,16 @@ class Lab:
     policies: list[dict[str, Any]]
     untrained: dict[str, Any]
     update: int
+    snapshots: Snapshots | None = None
+    is_finished: bool = True
 
 
-def read_config(path: Path) -> Config:
+def read_config(path: Path) -> tuple[Config, str]:
     """The configuration of a run folder, checked against what this version accepts.
+
+    Returns:
+        The configuration, and the name of the primary configuration that it belongs to:
+        `"config"`, `"selfplay"`, `"pbt"` or `"psro"`.
 
     Raises:
         RunError: if it is missing, cannot be read or does not fit this version.
@@ -54,24 +67,35 @@ def read_config(path: Path) -> Config:
     if not file.is_file():
         raise RunError(path, "has no config.yaml: the market it was trained in is not known")
     try:
-        found = yaml.safe_load(file.read_text())
-        if not isinstance(found, dict):
-            raise ConfigError("config.yaml holds no mapping")
-        algo = (found.get("algo") or {}).get("name", "")
-        base = load_config([f"algo={algo}"])
-        base.env.agents = {}
-        merged = OmegaConf.merge(OmegaConf.structured(base), OmegaConf.create(found))
-        return check_config(cast(DictConfig, merged))
+        return load_saved(file, ())
     except (yaml.YAMLError, OmegaConfBaseException, ConfigError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise RunError(path, f"its configuration does not fit this version: {reason}") from error
+
+
+def _is_finished(path: Path) -> bool:
+    """Whether a run came to its end, as its record says.
+
+    Raises:
+        RunError: if the record is of another layout version.
+    """
+    try:
+        record = read_json(RunFolder(path).meta)
+    except CheckpointError:
+        return False
+    if record.get("schema") != SCHEMA:
+        raise RunError(
+            path,
+            f"was written with layout version {record.get('schema')}; this version plays {SCHEMA}",
+        )
+    return bool(record.get("status") == "finished")
 
 
 def open_lab(path: Path | str, update: int | None = None) -> Lab:
     """Builds the market of a run again and loads its policies.
 
     Args:
-        path: the run folder.
+        path: the folder of a training run, or of self-play, population-based training or PSRO.
         update: checkpoint to take; None takes the newest.
 
     Raises:
@@ -79,7 +103,8 @@ def open_lab(path: Path | str, update: int | None = None) -> Lab:
             in it is of another version.
     """
     path = Path(path)
-    config = read_config(path)
+    config, app = read_config(path)
+    is_finished = _is_finished(path)
     try:
         market = make_market(config)
         learner = make_learner(config, market)
@@ -91,20 +116,45 @@ def open_lab(path: Path | str, update: int | None = None) -> Lab:
     chosen = steps[-1] if update is None else update
     if chosen not in steps:
         raise RunError(path, f"has no checkpoint of update {update}; it has {steps}")
-    state = _initial_state(config, learner, market)
-    store = CheckpointStore(RunFolder(path).last, config.checkpoint.keep)
+    store = CheckpointStore(RunFolder(path).last, _KEEP_ALL)
     try:
-        agents = store.restore(chosen, state).agents
+        if app == "config":
+            lab = _opened_training(path, config, market, learner, store, steps, chosen)
+            return dataclasses.replace(lab, is_finished=is_finished)
+        start = jax.jit(learner.init)(jax.random.key(config.seed), market.params["train"])
+        seats = dict(config.selfplay.seats) if isinstance(config, SelfPlayRun) else None
+        found = read_population(store.read(chosen), app, learner, market.params["train"], seats)
     except (CheckpointError, ValueError, KeyError, OSError) as error:
         raise RunError(path, f"its checkpoint cannot be used: {error}") from error
     finally:
         store.close()
-    untrained = state.agents
-    if config.num_seeds == 1:
-        return Lab(path, config, market, learner, [agents], untrained, chosen)
-    each = [jax.tree.map(lambda x, i=i: x[i], agents) for i in range(config.num_seeds)]
-    first = jax.tree.map(lambda x: x[0], untrained)
-    return Lab(path, config, market, learner, each, first, chosen)
+    best = found.agents[found.leader]
+    return Lab(path, config, market, learner, [best], start.agents, chosen, found, is_finished)
+
+
+def _opened_training(
+    path: Path,
+    config: Config,
+    market: Market,
+    learner: Learner,
+    store: CheckpointStore,
+    steps: list[int],
+    chosen: int,
+) -> Lab:
+    """A training run; its snapshots are those of the first learner."""
+    start = _initial_state(config, learner, market)
+
+    def split(agents: Any) -> list[dict[str, Any]]:
+        if config.num_seeds == 1:
+            return [agents]
+        return [jax.tree.map(lambda x, i=i: x[i], agents) for i in range(config.num_seeds)]
+
+    known = {step: split(store.restore(step, start).agents) for step in steps if step <= chosen}
+    untrained = split(start.agents)[0]
+    numbers = [0, *known]
+    agents = [untrained, *(each[0] for each in known.values())]
+    snapshots = Snapshots(UNITS["config"], numbers, agents, len(numbers) - 1)
+    return Lab(path, config, market, learner, known[chosen], untrained, chosen, snapshots)
 
 
 def checkpoints(path: Path) -> list[int]:

@@ -23,6 +23,8 @@ RETURN: Final = "episode_return"
 """The sum of rewards of an episode, which every environment has."""
 KEEP_INVENTORY: Final = ("inventory",)
 """Keeps the paths of inventories."""
+OBSERVATION: Final = "observation"
+"""Named in `keep`: what agents saw before each step, flat, `[..., S, E, A, F]`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Player:
         learner: knows how policies of its types act.
         num_episodes: `E`.
         num_steps: steps that are played; an episode that ends earlier stands still.
-        keep: names of `info["agents"]` whose paths are kept.
+        keep: names of `info["agents"]` whose paths are kept, and `OBSERVATION`.
     """
 
     def __init__(
@@ -181,6 +183,7 @@ class Player:
         def step(now: Any, index: Array) -> tuple[Any, Any]:
             obs, state, carry, done, kept = now
             action, carry = act(obs, state, carry, index)
+            seen = flatten_obs(env, obs) if OBSERVATION in self.keep else {}
             obs, after, reward, _, _, info = jax.vmap(env.step_env, in_axes=(0, 0, 0, None))(
                 keys_of(index + 1), state, action, params
             )
@@ -195,6 +198,8 @@ class Player:
                 name: {q: x for q, x in each.items() if q in self.keep}
                 for name, each in info.get("agents", {}).items()
             }
+            for name, flat in seen.items():
+                paths.setdefault(name, {})[OBSERVATION] = flat
             done = done | info["episode"]["done"]
             return (obs, state, carry, done, (earned, final)), (info["market"], paths)
 

@@ -12,22 +12,18 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import jax
+from marl_algos.data import Split
 from marl_algos.logging import to_plain, write_json
 
 from lob_analysis.equilibrium.exploitability import DeviationSearch, Exploitability
-from lob_analysis.errors import AnalysisError
+from lob_analysis.errors import AnalysisError, RunError
 from lob_analysis.lab import Lab, open_lab
 from lob_analysis.load import SCHEMA, load_run
-from lob_analysis.robustness.adversary import train_adversary
-from lob_analysis.robustness.matrix import (
-    MEASURE,
-    PairResult,
-    attack_matrix,
-    compare_pair,
-    harden,
-)
-from lob_analysis.robustness.scenarios import ATTACKS, CLEAN, STRESSES, Scenario, make_scenario
-from lob_analysis.simulate import KEEP_INVENTORY, RETURN, Player
+from lob_analysis.population import study_population
+from lob_analysis.robustness.adversary import LEARNED_ADVERSARY, AdversaryTrainer
+from lob_analysis.robustness.matrix import MEASURE, Hardener, attack_matrix
+from lob_analysis.robustness.scenarios import CLEAN, SCENARIOS, Scenario, make_scenario
+from lob_analysis.simulate import RETURN
 from lob_analysis.transfer import other_market, transfer_results
 
 Array: TypeAlias = jax.Array
@@ -35,6 +31,11 @@ Array: TypeAlias = jax.Array
 EXPLOITABILITY: Final = "exploitability.json"
 ROBUSTNESS: Final = "robustness.json"
 TRANSFER: Final = "transfer.json"
+POPULATION: Final = "population.json"
+AS_LEARNED: Final = "as learned"
+"""Name of the policies of a run before any further training."""
+EVERYTHING: Final = "all"
+"""Stands for all scenarios that are tried."""
 _ATTACK_SALT: Final = 0x617474
 """Keeps the episodes apart from those of other evaluations."""
 
@@ -97,12 +98,14 @@ def attack(
     """The train x test attack matrix of a run: policies against manipulators and stress.
 
     Of a run with several seeds the first learner is taken. Scenarios that its market does not
-    allow are left out, with the reason in `left_out`.
+    allow are left out, with the reason in `left_out`. Every row of the matrix meets a learned
+    adversary of its own, trained against just these policies.
 
     Args:
         run: the run folder.
-        names: scenarios to try, of `ATTACKS` and `STRESSES`; None tries all.
-        hardened: scenarios in which the policies are also trained on, each a row of the matrix.
+        names: scenarios to try, of `SCENARIOS`; None tries all.
+        hardened: scenarios in which the policies are also trained on, each a row of the matrix;
+            `LEARNED_ADVERSARY` is one of them, `EVERYTHING` stands for all that are tried.
         adversary_updates: updates of an adversary that learns to hurt the policies; 0 has none.
         budget: what that adversary may lose for nothing, ticks times shares.
         num_updates: updates of each hardened policy set.
@@ -115,26 +118,43 @@ def attack(
     Raises:
         AnalysisError: if the run cannot be played again or a name is unknown.
     """
-    lab = open_lab(run)
-    names = (*ATTACKS, *STRESSES) if names is None else names
-    unknown = sorted({*names, *hardened} - {*ATTACKS, *STRESSES})
+    names = tuple(dict.fromkeys(SCENARIOS if names is None else names))
+    if EVERYTHING in hardened:
+        hardened = (*names, *([LEARNED_ADVERSARY] if adversary_updates else []))
+    allowed = (*SCENARIOS, LEARNED_ADVERSARY, EVERYTHING)
+    unknown = sorted({*names} - {*SCENARIOS} | {*hardened} - {*allowed})
     if unknown:
-        raise AnalysisError(f"scenarios {unknown} are unknown; allowed: {[*ATTACKS, *STRESSES]}")
+        raise AnalysisError(f"scenarios {unknown} are unknown; allowed: {', '.join(SCENARIOS)}")
+    if LEARNED_ADVERSARY in hardened and not adversary_updates:
+        raise AnalysisError(f"training on in {LEARNED_ADVERSARY!r} needs an adversary that learns")
+    lab = open_lab(run)
     key = jax.random.fold_in(jax.random.key(lab.config.seed), _ATTACK_SALT + seed)
-    scenarios, left_out = [], {}
-    for name in names:
-        try:
-            scenarios.append(make_scenario(lab, name))
-        except AnalysisError as error:
-            left_out[name] = str(error)
-    policies = {"as learned": lab.policies[0]}
-    for name in hardened:
-        training = make_scenario(lab, name, "train")
-        policies[f"trained on {name}"] = harden(lab, policies["as learned"], training, num_updates)
-    clean = make_scenario(lab, CLEAN)
-    rows = attack_matrix(lab.learner, policies, clean, scenarios, key, num_episodes=num_episodes)
+    left_out: dict[str, str] = {}
+    scenarios = _possible(lab, names, "test", left_out)
+    policies = {AS_LEARNED: lab.policies[0]}
+    trainer = None
     if adversary_updates:
-        rows += _adversary_rows(lab, clean, adversary_updates, budget, key, num_episodes)
+        trainer = AdversaryTrainer(lab, budget=budget, num_updates=adversary_updates)
+    hardener = Hardener(lab, num_updates)
+    for training in _possible(lab, hardened, "train", left_out):
+        policies[f"trained on {training.name}"] = hardener.harden(
+            lab.policies[0], training.env, training.params
+        )
+    if trainer is not None and LEARNED_ADVERSARY in hardened:
+        first = trainer.against(lab.policies[0], key)
+        policies[f"trained on {LEARNED_ADVERSARY}"] = hardener.harden(
+            lab.policies[0], *first.as_opponent(lab.market.params["train"])
+        )
+    clean = make_scenario(lab, CLEAN)
+    adversaries = {
+        name: trainer.against(victims, key)
+        for name, victims in policies.items()
+        if trainer is not None
+    }
+    rows = attack_matrix(
+        lab.learner, policies, clean, scenarios, key,
+        num_episodes=num_episodes, adversaries=adversaries,
+    )  # fmt: skip
     return _write(
         lab,
         ROBUSTNESS,
@@ -147,6 +167,72 @@ def attack(
             "seed": seed,
             "left_out": left_out,
             "rows": [asdict(row) for row in rows],
+        },
+    )
+
+
+def _possible(
+    lab: Lab, names: Sequence[str], split: Split, left_out: dict[str, str]
+) -> list[Scenario]:
+    """Scenarios that the market of a run allows; reasons of the others go to `left_out`."""
+    found = []
+    for name in names:
+        if name == LEARNED_ADVERSARY:
+            continue
+        try:
+            found.append(make_scenario(lab, name, split))
+        except AnalysisError as error:
+            left_out[name] = str(error)
+    return found
+
+
+def population(
+    run: Path, *, limit: int = 8, num_episodes: int = 64, seed: int = 0
+) -> dict[str, Any]:
+    """Cross-play of the policies of a run over its course, and who survives.
+
+    Args:
+        run: the folder of training, self-play, population-based training or PSRO.
+        limit: policies at most.
+        num_episodes: episodes of a profile.
+        seed: of the episodes.
+
+    Returns:
+        What was written to `population.json`.
+
+    Raises:
+        AnalysisError: if the run cannot be played again or has kept fewer than two policy sets.
+    """
+    lab = open_lab(run)
+    try:
+        found = study_population(lab, limit=limit, num_episodes=num_episodes, seed=seed)
+    except ValueError as error:
+        raise RunError(run, str(error)) from error
+    table = found.table
+    errors = dict(zip(table.roles, table.errors, strict=True))
+    by_role = {
+        role: {
+            "payoffs": payoffs.tolist(),
+            "errors": errors[role].tolist(),
+            "effective_rank": found.effective_rank[role],
+            "distances": found.distances[role].tolist(),
+            "survival": found.survival[role].tolist(),
+        }
+        for role, payoffs in zip(table.roles, table.game, strict=True)
+    }
+    return _write(
+        lab,
+        POPULATION,
+        {
+            "measure": table.measure,
+            "num_episodes": num_episodes,
+            "seed": seed,
+            "labels": found.snapshots.labels,
+            "contest": found.contest.tolist(),
+            "cyclic_share": None if found.cyclic is None else asdict(found.cyclic),
+            "cyclic_share_of_noise": found.noise_share,
+            "progress": found.progress,
+            "roles": by_role,
         },
     )
 
@@ -185,19 +271,6 @@ def transfer(
     return _write(lab, TRANSFER, {"markets": [*others, made]})
 
 
-def _adversary_rows(
-    lab: Lab, clean: Scenario, num_updates: int, budget: float, key: Array, num_episodes: int
-) -> list[PairResult]:
-    """What an adversary that was trained against the policies as learned does to them."""
-    victims = lab.policies[0]
-    adversary = train_adversary(lab, victims, budget=budget, num_updates=num_updates, key=key)
-    without = Player(lab.market.env, lab.learner, num_episodes, keep=KEEP_INVENTORY).play(
-        victims, clean.params, key
-    )
-    attacked = adversary.play(victims, clean.params, key, num_episodes)
-    return compare_pair("as learned", "learned_adversary", without, attacked)
-
-
 def _exploitability(found: Exploitability) -> dict[str, Any]:
     roles = {
         role: {
@@ -210,6 +283,7 @@ def _exploitability(found: Exploitability) -> dict[str, Any]:
 
 
 def _write(lab: Lab, name: str, content: dict[str, Any]) -> dict[str, Any]:
-    made: dict[str, Any] = to_plain({"schema": SCHEMA, "update": lab.update, **content})
+    facts = {"schema": SCHEMA, "update": lab.update, "is_finished": lab.is_finished}
+    made: dict[str, Any] = to_plain({**facts, **content})
     write_json(lab.path / name, made)
     return made

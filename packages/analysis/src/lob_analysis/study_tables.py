@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from rich.table import Table
 
 from lob_analysis.markup import number
@@ -83,6 +84,40 @@ def transfer_view(market: dict[str, Any]) -> Table:
             *edges,
             with_interval(row["drop"]),
         )
+    return table
+
+
+def population_view(found: dict[str, Any]) -> Table:
+    """What each policy of a run earns on average, whom it beats, and its share at the end."""
+    share = found["cyclic_share"]
+    cyclic = "" if share is None else f", cyclic share {with_interval(share)}"
+    noise = f" (of noise alone {number(found['cyclic_share_of_noise'])})" if share else ""
+    ranks = ", ".join(
+        f"{people_name(role)} {number(entry['effective_rank'])}"
+        for role, entry in found["roles"].items()
+    )
+    table = Table(
+        title=f"Cross-play, {people_name(found['measure'])}{cyclic}{noise}",
+        caption=f"effective rank of payoffs: {ranks}; later policies beat earlier ones in "
+        f"{100 * found['progress']:.0f} % of pairs; share: of replicator dynamics in the end",
+        title_justify="left",
+        title_style="bold",
+        caption_justify="left",
+    )
+    table.add_column("policies")
+    table.add_column("beats", justify="right")
+    for role in found["roles"]:
+        for name in ("mean", "acts unlike the last", "share"):
+            table.add_column(f"{people_name(role)}: {name}", justify="right")
+    for index, label in enumerate(found["labels"]):
+        wins = sum(margin > 0 for margin in found["contest"][index])
+        cells = [f"{wins} of {len(found['labels']) - 1}"]
+        for axis, entry in enumerate(found["roles"].values()):
+            payoffs = np.asarray(entry["payoffs"]).take(index, axis=axis)
+            cells.append(number(float(payoffs.mean())))
+            cells.append(percent(entry["distances"][index][-1]) + " %")
+            cells.append(percent(entry["survival"][index]) + " %")
+        table.add_row(label, *cells)
     return table
 
 

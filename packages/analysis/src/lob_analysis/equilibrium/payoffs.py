@@ -13,7 +13,7 @@ import numpy as np
 from marl_algos.meta_games import Floats, Profile, nash_conv
 from scipy import stats as scipy_stats
 
-from lob_analysis.simulate import RETURN, Player, stack
+from lob_analysis.simulate import RETURN, Episodes, Player, stack
 from lob_analysis.stats import LEVEL, NUM_RESAMPLES, Estimate
 
 Array: TypeAlias = jax.Array
@@ -133,18 +133,54 @@ def payoff_table(
     Raises:
         ValueError: if a role is missing or has no policy, or there is no such measure.
     """
+    played = cross_play(player, policies, params, key, greedy=greedy)
+    return table_of(player, policies, played, labels=labels, measure=measure)
+
+
+def cross_play(
+    player: Player,
+    policies: Mapping[str, Sequence[Any]],
+    params: Any,
+    key: Array,
+    *,
+    greedy: bool = True,
+) -> Episodes:
+    """Episodes of all profiles in lexicographic order, arrays led by their axis.
+
+    Args:
+        player: plays the episodes.
+        policies: by agent type, policies of one structure.
+        params: parameters of the environment.
+        key: of everything random; the same for all profiles.
+        greedy: most likely actions instead of sampled ones.
+
+    Raises:
+        ValueError: if a role is missing or has no policy.
+    """
     roles = tuple(player.env.groups)
     if set(policies) != set(roles) or not all(policies.values()):
         raise ValueError(f"policies are given for {sorted(policies)}; each of {roles} needs some")
-    sizes = [len(policies[role]) for role in roles]
-    cells = list(product(*(range(n) for n in sizes)))
-    played = player.play_profiles(
+    cells = list(product(*(range(len(policies[role])) for role in roles)))
+    return player.play_profiles(
         {role: stack(list(policies[role])) for role in roles},
         {role: [cell[i] for cell in cells] for i, role in enumerate(roles)},
         params,
         key,
         greedy=greedy,
     )
+
+
+def table_of(
+    player: Player,
+    policies: Mapping[str, Sequence[Any]],
+    played: Episodes,
+    *,
+    labels: Mapping[str, Sequence[str]] | None = None,
+    measure: str = RETURN,
+) -> PayoffTable:
+    """The payoffs of `cross_play`; arguments as those of `payoff_table`."""
+    roles = tuple(player.env.groups)
+    sizes = [len(policies[role]) for role in roles]
     samples = {role: played.of(role, measure).reshape(*sizes, -1) for role in roles}
     names = {
         role: list(labels[role]) if labels else [str(i) for i in range(n)]

@@ -11,16 +11,19 @@ from flax import struct
 from marl_algos.ippo import PPO
 from marl_algos.opponents import OpponentParams, WithOpponents, single_opponent
 from marl_algos.settings import NetworkConfig, PPOConfig, TypeConfig
+from marl_algos.types import Environment
 from marl_envs import AgentSpec, EnvParams, MarketEnv
 from marl_envs.base import AgentGroup, ByType
 from marl_envs.types import EnvState
 
 from lob_analysis.lab import Lab
-from lob_analysis.robustness.scenarios import ATTACKER
+from lob_analysis.robustness.scenarios import ATTACKER, with_agent
 from lob_analysis.simulate import KEEP_INVENTORY, Episodes, Player
 
 Array: TypeAlias = jax.Array
 
+LEARNED_ADVERSARY: Final = "learned_adversary"
+"""Name of the scenario of an adversary that learns against the policies it meets."""
 SETTINGS: Final = PPOConfig(normalize_reward=True, num_minibatches=1)
 
 
@@ -94,16 +97,12 @@ class Adversary:
     """A trained adversary and where it plays.
 
     Attributes:
-        env: the market with frozen victims.
-        learner: knows how it acts.
+        trainer: made it.
         policy: what it learned.
-        num_steps: steps of an episode.
     """
 
-    env: WithOpponents
-    learner: PPO
+    trainer: AdversaryTrainer
     policy: Any
-    num_steps: int
 
     def play(
         self, victims: dict[str, Any], params: EnvParams, key: Array, num_episodes: int
@@ -116,10 +115,91 @@ class Adversary:
             key: of all episodes.
             num_episodes: how many.
         """
-        player = Player(
-            self.env, self.learner, num_episodes, num_steps=self.num_steps, keep=KEEP_INVENTORY
-        )
+        player = self.trainer.player(num_episodes)
         return player.play({ATTACKER: self.policy}, single_opponent(params, victims), key)
+
+    def as_opponent(self, params: EnvParams) -> tuple[Environment, OpponentParams]:
+        """The market with this adversary, frozen, for victims to learn in, and its parameters.
+
+        Args:
+            params: of the market.
+        """
+        opponents = single_opponent(params, {ATTACKER: self.policy})
+        return self.trainer.attacked, opponents
+
+
+class AdversaryTrainer:
+    """Trains adversaries against frozen policies on the training split; compiled once.
+
+    An adversary is a directional trader: each step it does nothing, buys at the ask or sells at
+    the bid.
+
+    Args:
+        lab: the run.
+        budget: what the adversary may lose, ticks times shares.
+        num_updates: updates of its learner.
+        num_envs: parallel markets.
+        num_steps: steps of a rollout.
+
+    Attributes:
+        attacked: the market with an adversary who does not learn, for victims to learn in.
+    """
+
+    def __init__(
+        self,
+        lab: Lab,
+        *,
+        budget: float = 500.0,
+        num_updates: int = 50,
+        num_envs: int = 32,
+        num_steps: int = 32,
+    ) -> None:
+        self._lab = lab
+        config = lab.market.env.config
+        market = with_agent(config, AgentSpec("directional", name=ATTACKER))
+        names = tuple(lab.market.env.groups)
+        self._env = WithOpponents(
+            AdversaryEnv(market, names, budget), lab.learner, names, greedy=True
+        )
+        types = {ATTACKER: TypeConfig(SETTINGS, NetworkConfig(hidden=(32,)))}
+        self._learner = PPO(
+            self._env, types, num_envs=num_envs, num_steps=num_steps, num_updates=num_updates
+        )
+        self.attacked = WithOpponents(market, self._learner, (ATTACKER,))
+        self._num_steps = config.num_steps
+        self._num_updates = num_updates
+        self._train = jax.jit(self._training)
+        self._players: dict[int, Player] = {}
+
+    def against(self, victims: dict[str, Any], key: Array) -> Adversary:
+        """An adversary of certain policies.
+
+        Args:
+            victims: policies by type.
+            key: of its exploration.
+        """
+        params = single_opponent(self._lab.market.params["train"], victims)
+        return Adversary(self, self._train(key, params))
+
+    def player(self, num_episodes: int) -> Player:
+        """Plays adversaries of this trainer."""
+        if num_episodes not in self._players:
+            self._players[num_episodes] = Player(
+                self._env,
+                self._learner,
+                num_episodes,
+                num_steps=self._num_steps,
+                keep=KEEP_INVENTORY,
+            )
+        return self._players[num_episodes]
+
+    def _training(self, key: Array, params: OpponentParams) -> Any:
+        state, _ = jax.lax.scan(
+            lambda state, _: (self._learner.update(state, params)[0], None),
+            self._learner.init(key, params),
+            length=self._num_updates,
+        )
+        return state.agents[ATTACKER]
 
 
 def train_adversary(
@@ -128,39 +208,7 @@ def train_adversary(
     *,
     budget: float = 500.0,
     num_updates: int = 50,
-    num_envs: int = 32,
-    num_steps: int = 32,
     key: Array,
 ) -> Adversary:
-    """Trains an adversary against frozen policies on the training split.
-
-    It is a directional trader: each step it does nothing, buys at the ask or sells at the bid.
-
-    Args:
-        lab: the run.
-        victims: its policies by type.
-        budget: what the adversary may lose, ticks times shares.
-        num_updates: updates of its learner.
-        num_envs: parallel markets.
-        num_steps: steps of a rollout.
-        key: of its exploration.
-    """
-    config = lab.market.env.config
-    spec = AgentSpec("directional", name=ATTACKER)
-    market = MarketEnv(dataclasses.replace(config, agents=(*config.agents, spec)))
-    names = tuple(lab.market.env.groups)
-    env = WithOpponents(AdversaryEnv(market, names, budget), lab.learner, names, greedy=True)
-    types = {ATTACKER: TypeConfig(SETTINGS, NetworkConfig(hidden=(32,)))}
-    learner = PPO(env, types, num_envs=num_envs, num_steps=num_steps, num_updates=num_updates)
-
-    @jax.jit
-    def train(key: Array, params: OpponentParams) -> Any:
-        state, _ = jax.lax.scan(
-            lambda state, _: (learner.update(state, params)[0], None),
-            learner.init(key, params),
-            length=num_updates,
-        )
-        return state.agents[ATTACKER]
-
-    policy = train(key, single_opponent(lab.market.params["train"], victims))
-    return Adversary(env, learner, policy, config.num_steps)
+    """One adversary of certain policies; see `AdversaryTrainer`."""
+    return AdversaryTrainer(lab, budget=budget, num_updates=num_updates).against(victims, key)

@@ -12,6 +12,7 @@ from marl_algos.learners import make_learner
 from marl_algos.types import Environment, Learner
 
 from lob_analysis.lab import Lab
+from lob_analysis.robustness.adversary import LEARNED_ADVERSARY, Adversary
 from lob_analysis.robustness.scenarios import ATTACKER, Scenario
 from lob_analysis.simulate import KEEP_INVENTORY, Episodes, Player
 from lob_analysis.stats import Estimate, Floats, cvar, paired_difference
@@ -70,6 +71,7 @@ def attack_matrix(
     key: Array,
     *,
     num_episodes: int = 128,
+    adversaries: Mapping[str, Adversary] | None = None,
 ) -> list[PairResult]:
     """Every policy set in every scenario, against itself in the clean market.
 
@@ -80,49 +82,77 @@ def attack_matrix(
         attacks: the others.
         key: of all episodes.
         num_episodes: episodes of a cell.
+        adversaries: by name of the policies that they meet, adversaries that have learned.
     """
-    base = _player(clean.env, learner, num_episodes)
-    without = {name: base.play(agents, clean.params, key) for name, agents in policies.items()}
+    clean_player = Player(clean.env, learner, num_episodes, keep=KEEP_INVENTORY)
+    without = {
+        name: clean_player.play(agents, clean.params, key) for name, agents in policies.items()
+    }
     found = []
     for attack in attacks:
-        player = _player(attack.env, learner, num_episodes)
+        player = clean_player  # scenarios that differ in numbers only share a compiled program
+        if attack.env != clean.env:
+            player = Player(attack.env, learner, num_episodes, keep=KEEP_INVENTORY)
         for name, agents in policies.items():
             attacked = player.play(agents, attack.params, key)
             found += compare_pair(name, attack.name, without[name], attacked)
+    for name, adversary in (adversaries or {}).items():
+        attacked = adversary.play(dict(policies[name]), clean.params, key, num_episodes)
+        found += compare_pair(name, LEARNED_ADVERSARY, without[name], attacked)
     return found
 
 
-def _player(env: Environment, learner: Learner, num_episodes: int) -> Player:
-    return Player(env, learner, num_episodes, keep=KEEP_INVENTORY)
-
-
-def harden(lab: Lab, agents: dict[str, Any], training: Scenario, num_updates: int) -> Any:
-    """Policies that went on learning in a scenario, all types at once.
+class Hardener:
+    """Policies of a run go on learning in other markets; compiled once for each market.
 
     Args:
         lab: the run; its learner and settings are taken.
-        agents: policies to start from.
-        training: where they learn.
-        num_updates: for how long.
+        num_updates: for how long they learn.
     """
-    learner = make_learner(
-        lab.config.algo.name,
-        training.env,
-        lab.learner.types,
-        num_envs=lab.learner.num_envs,
-        num_steps=lab.learner.num_steps,
-        num_updates=num_updates,
-    )
 
-    @jax.jit
-    def train(key: Array, agents: dict[str, Any], params: Any) -> Any:
-        state = learner.init(key, params).replace(agents=agents)
-        state, _ = jax.lax.scan(
-            lambda state, _: (learner.update(state, params)[0], None), state, length=num_updates
+    def __init__(self, lab: Lab, num_updates: int) -> None:
+        self._lab = lab
+        self._num_updates = num_updates
+        self._trained: dict[Environment, Any] = {}
+
+    def harden(self, agents: dict[str, Any], env: Environment, params: Any) -> Any:
+        """Policies after learning, all types at once.
+
+        Args:
+            agents: policies to start from.
+            env: where they learn; has the types of the run.
+            params: its parameters.
+        """
+        if env not in self._trained:
+            self._trained[env] = jax.jit(self._training(env))
+        return self._trained[env](jax.random.key(self._lab.config.seed), agents, params)
+
+    def _training(self, env: Environment) -> Any:
+        lab = self._lab
+        learner = make_learner(
+            lab.config.algo.name,
+            env,
+            lab.learner.types,
+            num_envs=lab.learner.num_envs,
+            num_steps=lab.learner.num_steps,
+            num_updates=self._num_updates,
         )
-        return state.agents
 
-    return train(jax.random.key(lab.config.seed), agents, training.params)
+        def train(key: Array, agents: dict[str, Any], params: Any) -> Any:
+            state = learner.init(key, params).replace(agents=agents)
+            state, _ = jax.lax.scan(
+                lambda state, _: (learner.update(state, params)[0], None),
+                state,
+                length=self._num_updates,
+            )
+            return state.agents
+
+        return train
+
+
+def harden(lab: Lab, agents: dict[str, Any], training: Scenario, num_updates: int) -> Any:
+    """Policies that went on learning in one scenario; see `Hardener`."""
+    return Hardener(lab, num_updates).harden(agents, training.env, training.params)
 
 
 def compare_pair(
