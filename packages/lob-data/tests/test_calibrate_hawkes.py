@@ -108,6 +108,20 @@ def test_maximize__recovers_rates_and_branching_closely(found):
     np.testing.assert_allclose(best.excitation / best.decay, BRANCHING, atol=0.08)
 
 
+def test_maximize__bursts_do_not_send_the_search_to_rates_of_zero():
+    # Forty bursts of twenty events within milliseconds, ten seconds apart: nearly all is excited.
+    random = np.random.default_rng(0)
+    starts = np.cumsum(random.exponential(10, 40))
+    waits = random.exponential(1e-4, (40, 20))
+    times = np.sort((starts[:, None] + np.cumsum(waits, axis=1)).ravel())
+    kinds = random.integers(0, 4, times.size)
+    counts = np.bincount(kinds, minlength=4).astype(float)
+    found, value = maximize_likelihood([Events(times, kinds, float(times[-1]))], counts)
+    assert np.isfinite(value)
+    # Forty bursts in the time observed, by four kinds.
+    assert 4 * found.rate.mean() == pytest.approx(40 / times[-1], rel=0.35)
+
+
 def test_residuals__are_exponential_for_the_truth_and_not_for_constant_rates(parts):
     times, kinds, end = parts[0]
     waits = np.zeros(len(times))

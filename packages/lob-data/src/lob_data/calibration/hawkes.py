@@ -27,6 +27,9 @@ _SCREENING: Final = 30
 _MOST_BRANCHING: Final = 20.0
 _NUM_RATES: Final = 2  # of limit and of market orders, each the same for buys and sells
 _NUM_PARAMS: Final = _NUM_RATES + NUM_KINDS**2 + NUM_KINDS
+_RATE_RANGE: Final = 20.0
+"""Constant rates are searched within a factor `exp(20)` of where the search starts: one of its
+steps can go far beyond, and an intensity of zero has no logarithm."""
 _NS: Final = 1e-9
 
 
@@ -166,7 +169,7 @@ def maximize_likelihood(parts: list[Events], counts: Float) -> tuple[Intensity, 
     seconds = sum(part.end for part in parts)
     rates = np.log(_poisson_rates(counts, seconds)[::2] / 2)
     bounds = [
-        *[(None, None)] * _NUM_RATES,
+        *[(rate - _RATE_RANGE, rate + _RATE_RANGE) for rate in rates],
         *[(0.0, _MOST_BRANCHING)] * NUM_KINDS**2,
         *[_LOG_DECAY_BOUNDS] * NUM_KINDS,
     ]
