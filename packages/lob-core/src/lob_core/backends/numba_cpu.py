@@ -17,19 +17,33 @@ import llvmlite.binding
 import numba
 import numpy as np
 from numba import types
-from numba.extending import intrinsic
 
-from lob_core.backends import numba_kernel, numba_parallel, numba_side
-from lob_core.backends.numba_kernel import (
-    Counters,
-    Fills,
-    Messages,
-    Reports,
-    Sizes,
-    Trades,
-    blank_outputs,
-    play,
+from lob_core.backends import (
+    numba_desk,
+    numba_kernel,
+    numba_matching,
+    numba_parallel,
+    numba_record,
+    numba_side,
+    numba_vector,
 )
+from lob_core.backends.numba_desk import (
+    BOOK,
+    DESK_WORDS,
+    FILLS,
+    MAX_TRADES,
+    MESSAGES,
+    NUM_ACCOUNTS,
+    NUM_BUFFERS,
+    NUM_MESSAGES,
+    NUM_SLOTS,
+    SELF_MATCH,
+    TRADES,
+    UNKNOWN_CANCEL,
+    asks_of,
+    bids_of,
+)
+from lob_core.backends.numba_kernel import play
 from lob_core.backends.numba_parallel import (
     FRAME,
     LEAST_PARALLEL_MESSAGES,
@@ -41,45 +55,46 @@ from lob_core.backends.numba_parallel import (
     run_task,
     share_out,
     wait_and_release,
+)
+from lob_core.backends.numba_record import prepare
+from lob_core.backends.numba_vector import (
+    add_words,
+    fill,
+    inline,
+    ints_at,
+    jit,
+    move,
+    on_stack,
     words_at,
 )
-from lob_core.backends.numba_side import Side, jit
+from lob_core.types import NO_AGENT, NO_ORDER, NO_PRICE
 
 FFI_MAJOR_VERSION = 0
 FFI_MINOR_VERSION = 3
 """The version of XLA's FFI whose structs are read below; later minor versions only add fields."""
 _METADATA_EXTENSION = 1
 
-_BIDS, _ASKS, _COUNTERS, _MESSAGES, _TRADES, _REPORTS, _FILLS = 0, 4, 8, 14, 14, 23, 27
-"""Where groups start: books in both lists, messages among the arguments, the rest in results."""
-
-
-@intrinsic
-def _ints(typing_context, address):
-    """The memory at an address as 32-bit integers."""
-
-    def generate(context, builder, signature, args):
-        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
-
-    return types.CPointer(types.int32)(types.int64), generate
+_NUM_BOOK_LEAVES, _NUM_MESSAGE_LEAVES, _NUM_RESULTS = 14, 7, 33
+"""Arguments are a book's leaves and a message's, results a book's and an outcome's."""
+_PRICES, _EVENT_TYPES, _TRADE_PRICES, _NUM_TRADES, _BOUGHT = 0, 14, 14, 22, 27
+"""Where among them some leaves lie."""
+_BASES = DESK_WORDS
+_STRIDES = _BASES + NUM_BUFFERS
+"""Words behind a desk that hold the buffers' addresses and their bytes for one book."""
+_BLANKED_ROWS = 512  # of a trade log at once: 2 kB of each of its columns
+_desk_on_stack = on_stack(_STRIDES + NUM_BUFFERS)
 
 
 @jit
-def _address(buffers, index, offset):
-    """Address of element `offset` of the 32-bit buffer at `index` of a list of XLA_FFI_Buffer."""
-    return words_at(buffers[index])[3] + 4 * offset
+def _data(buffers, index):
+    """Address of the data of an XLA_FFI_Buffer in a list of them."""
+    return words_at(buffers[index])[3]
 
 
 @jit
 def _last_dim(buffers, index):
     buffer = words_at(buffers[index])
     return words_at(buffer[5])[buffer[4] - 1]
-
-
-@jit
-def _attribute(frame, index):
-    """An int32 attribute of the call; attributes are sorted by name."""
-    return _ints(words_at(words_at(frame[20])[index])[1])[0]
 
 
 @jit
@@ -93,101 +108,83 @@ def _num_books(buffers, index):
 
 
 @jit
-def _side_at(buffers, first, offset):
-    return Side(
-        _ints(_address(buffers, first, offset)),
-        _ints(_address(buffers, first + 1, offset)),
-        _ints(_address(buffers, first + 2, offset)),
-        _ints(_address(buffers, first + 3, offset)),
-    )
+def _attribute(frame, index):
+    """An int32 attribute of the call; attributes are sorted by name."""
+    return ints_at(words_at(words_at(frame[20])[index])[1])[0]
 
 
 @jit
-def _messages_at(buffers, offset):
-    return Messages(
-        _ints(_address(buffers, _MESSAGES, offset)),
-        _ints(_address(buffers, _MESSAGES + 1, offset)),
-        _ints(_address(buffers, _MESSAGES + 2, offset)),
-        _ints(_address(buffers, _MESSAGES + 3, offset)),
-        _ints(_address(buffers, _MESSAGES + 4, offset)),
-        _ints(_address(buffers, _MESSAGES + 5, offset)),
-        _ints(_address(buffers, _MESSAGES + 6, offset)),
-    )
+def _copy_unless_aliased(args, results, num_books, num_slots):
+    """Brings all books into the result buffers, where XLA has already put them if it could."""
+    for index in range(_NUM_BOOK_LEAVES):
+        if _data(args, index) != _data(results, index):
+            length = num_slots if index < 8 else 1
+            move(_data(results, index), _data(args, index), num_books * length)
 
 
 @jit
-def _trades_at(buffers, book, offset):
-    return Trades(
-        _ints(_address(buffers, _TRADES, offset)),
-        _ints(_address(buffers, _TRADES + 1, offset)),
-        _ints(_address(buffers, _TRADES + 2, offset)),
-        _ints(_address(buffers, _TRADES + 3, offset)),
-        _ints(_address(buffers, _TRADES + 4, offset)),
-        _ints(_address(buffers, _TRADES + 5, offset)),
-        _ints(_address(buffers, _TRADES + 6, offset)),
-        _ints(_address(buffers, _TRADES + 7, offset)),
-        _ints(_address(buffers, _TRADES + 8, book)),
-    )
+def _lay_out(desk, frame):
+    """Fills in what a desk knows about a call."""
+    args, results = words_at(frame[9]), words_at(frame[14])
+    words = words_at(desk)
+    words[NUM_SLOTS] = _last_dim(args, _PRICES)
+    words[NUM_MESSAGES] = _last_dim(args, _EVENT_TYPES)
+    words[MAX_TRADES] = _last_dim(results, _TRADE_PRICES)
+    words[NUM_ACCOUNTS] = _last_dim(results, _BOUGHT)
+    words[SELF_MATCH] = _attribute(frame, 0)
+    words[UNKNOWN_CANCEL] = _attribute(frame, 1)
+    for index in range(NUM_BUFFERS):
+        words[_BASES + index], words[_STRIDES + index] = 0, 0
+    for index in range(_NUM_MESSAGE_LEAVES):
+        words[_BASES + index] = _data(args, _EVENT_TYPES + index)
+        words[_STRIDES + index] = 4 * words[NUM_MESSAGES]
+    for index in range(_NUM_RESULTS):
+        if index < 8:
+            length = words[NUM_SLOTS]
+        elif index < _TRADE_PRICES or index == _NUM_TRADES:
+            length = 1
+        elif index < _NUM_TRADES:
+            length = words[MAX_TRADES]
+        elif index < _BOUGHT:
+            length = words[NUM_MESSAGES]
+        else:
+            length = words[NUM_ACCOUNTS]
+        words[_BASES + BOOK - MESSAGES + index] = _data(results, index)
+        words[_STRIDES + BOOK - MESSAGES + index] = 4 * length
+    prepare(bids_of(desk))
+    prepare(asks_of(desk))
 
 
 @jit
-def _reports_at(buffers, offset):
-    return Reports(
-        _ints(_address(buffers, _REPORTS, offset)),
-        _ints(_address(buffers, _REPORTS + 1, offset)),
-        _ints(_address(buffers, _REPORTS + 2, offset)),
-        _ints(_address(buffers, _REPORTS + 3, offset)),
-    )
+def _turn_to(desk, book):
+    """Points a desk at the buffers of one book."""
+    words = words_at(desk)
+    for index in range(NUM_BUFFERS):
+        words[MESSAGES + index] = words[_BASES + index] + book * words[_STRIDES + index]
 
 
-@jit
-def _fills_at(buffers, offset):
-    return Fills(
-        _ints(_address(buffers, _FILLS, offset)),
-        _ints(_address(buffers, _FILLS + 1, offset)),
-        _ints(_address(buffers, _FILLS + 2, offset)),
-        _ints(_address(buffers, _FILLS + 3, offset)),
-        _ints(_address(buffers, _FILLS + 4, offset)),
-        _ints(_address(buffers, _FILLS + 5, offset)),
-    )
+@inline
+def _turn_on(desk):
+    """Points a desk at the buffers of the next book."""
+    for index in range(0, NUM_BUFFERS, 8):
+        add_words(desk + 8 * (MESSAGES + index), desk + 8 * (_STRIDES + index))
 
 
-@jit
-def _copy_unless_aliased(args, results, book, num_slots):
-    """Brings a book into the result buffers, where XLA has already put it if it could."""
-    for index in range(_MESSAGES):
-        length = num_slots if index < _COUNTERS else 1
-        source = _ints(_address(args, index, book * length))
-        target = _ints(_address(results, index, book * length))
-        if _address(args, index, 0) != _address(results, index, 0):
-            for i in range(length):
-                target[i] = source[i]
-
-
-@jit
-def _play_book(args, results, sizes, book):
-    _copy_unless_aliased(args, results, book, sizes.num_slots)
-    trades = _trades_at(results, book, book * sizes.max_trades)
-    fills = _fills_at(results, book * sizes.num_accounts)
-    blank_outputs(sizes, trades, fills)
-    counters = Counters(
-        _ints(_address(results, _COUNTERS, book)),
-        _ints(_address(results, _COUNTERS + 1, book)),
-        _ints(_address(results, _COUNTERS + 2, book)),
-        _ints(_address(results, _COUNTERS + 3, book)),
-        _ints(_address(results, _COUNTERS + 4, book)),
-        _ints(_address(results, _COUNTERS + 5, book)),
-    )
-    play(
-        sizes,
-        _side_at(results, _BIDS, book * sizes.num_slots),
-        _side_at(results, _ASKS, book * sizes.num_slots),
-        counters,
-        _messages_at(args, book * sizes.num_messages),
-        trades,
-        _reports_at(results, book * sizes.num_messages),
-        fills,
-    )
+@inline
+def _blank_outputs(desk, num_books):
+    """Blanks the trade logs and the accounts of some books, the desk's and the next."""
+    words = words_at(desk)
+    num_trades, num_accounts = num_books * words[MAX_TRADES], num_books * words[NUM_ACCOUNTS]
+    fill(words[TRADES], num_trades, NO_PRICE)
+    fill(words[TRADES + 1], num_trades, 0)
+    fill(words[TRADES + 2], num_trades, NO_ORDER)
+    fill(words[TRADES + 3], num_trades, NO_ORDER)
+    fill(words[TRADES + 4], num_trades, NO_AGENT)
+    fill(words[TRADES + 5], num_trades, NO_AGENT)
+    fill(words[TRADES + 6], num_trades, 0)
+    fill(words[TRADES + 7], num_trades, 0)
+    for field in range(6):
+        fill(words[FILLS + field], num_accounts, 0)
 
 
 @jit
@@ -196,24 +193,21 @@ def _answer_metadata(extension, minor_version):
     if (extension[1] & 0xFFFFFFFF) == _METADATA_EXTENSION:
         metadata = words_at(extension[3])
         metadata[3] = (minor_version << 32) | FFI_MAJOR_VERSION
-        _ints(extension[3])[8] = 0  # traits
+        ints_at(extension[3])[8] = 0  # traits
 
 
 @jit
-def _play_books(frame_address, first, last):
+def _play_books(desk, first, last):
     """Plays books `first` to `last - 1` of one call."""
-    frame = words_at(frame_address)
-    args, results = words_at(frame[9]), words_at(frame[14])
-    sizes = Sizes(
-        _last_dim(args, _BIDS),
-        _last_dim(args, _MESSAGES),
-        _last_dim(results, _TRADES),
-        _last_dim(results, _FILLS),
-        np.int64(_attribute(frame, 0)),
-        np.int64(_attribute(frame, 1)),
-    )
-    for book in range(first, last):
-        _play_book(args, results, sizes, book)
+    words = words_at(desk)
+    stride = max(1, _BLANKED_ROWS // max(1, words[MAX_TRADES]))
+    _turn_to(desk, first)
+    for start in range(first, last, stride):
+        stop = min(start + stride, last)
+        _blank_outputs(desk, stop - start)
+        for _ in range(start, stop):
+            play(desk)
+            _turn_on(desk)
 
 
 def _make_task(digest):
@@ -223,12 +217,15 @@ def _make_task(digest):
         """Plays shares of the books until none is left; see `numba_parallel`."""
         if control == 0:
             return digest
-        words = words_at(control)
+        desk = np.int64(0)
         while True:
             first, last = claim_share(control)
             if first >= last:
                 break
-            _play_books(words[FRAME], first, last)
+            if desk == 0:
+                desk = _desk_on_stack()
+                _lay_out(desk, words_at(words_at(control)[FRAME]))
+            _play_books(desk, first, last)
             finish_share(control, last - first)
         release(control)
         return 0
@@ -249,7 +246,8 @@ def _make_handler(digest, pool):
             _answer_metadata(words_at(frame[1]), FFI_MINOR_VERSION)
             return 0
         args = words_at(frame[9])
-        num_books, num_messages = _num_books(args, _BIDS), _last_dim(args, _MESSAGES)
+        num_books, num_messages = _num_books(args, _PRICES), _last_dim(args, _EVENT_TYPES)
+        _copy_unless_aliased(args, words_at(frame[14]), num_books, _last_dim(args, _PRICES))
         control = new_control(frame_address, num_books)
         if num_books > 1 and num_books * num_messages >= LEAST_PARALLEL_MESSAGES:
             share_out(control, num_books, schedule_slot, num_threads_slot, destroy_slot)
@@ -260,10 +258,21 @@ def _make_handler(digest, pool):
     return handle
 
 
+_KERNEL = (
+    numba_desk,
+    numba_kernel,
+    numba_matching,
+    numba_parallel,
+    numba_record,
+    numba_side,
+    numba_vector,
+)
+
+
 def _source_digest():
     """A number that changes with the kernel's source, which numba's cache does not watch."""
     digest = hashlib.sha256()
-    for module in (numba_kernel, numba_side, numba_parallel):
+    for module in _KERNEL:
         digest.update(Path(module.__file__).read_bytes())
     return int.from_bytes(digest.digest()[:6], "little")
 

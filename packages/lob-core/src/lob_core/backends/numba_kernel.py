@@ -1,9 +1,6 @@
 """The scalar matching kernel of the CPU backend, compiled by numba.
 
-It works inside the buffers of one book. While a call lasts, a side may lie anywhere in its
-buffer, `[head, head + count)`: a sweep moves `head`, and an insertion or removal moves whichever
-end is shorter, so a deep book costs little more than a shallow one near the touch. At the end
-each side is packed to the front again and what was used behind it is blanked.
+It plays the messages of one book, which lies on a desk (`numba_desk`).
 """
 
 # numba infers the types of what it compiles; annotations would only repeat them.
@@ -15,19 +12,52 @@ from collections import namedtuple
 
 import numpy as np
 
+from lob_core.backends.numba_desk import (
+    BOOK,
+    DROPPED_ORDERS,
+    DROPPED_SIZE,
+    DROPPED_TRADES,
+    INVALID,
+    MAX_TRADES,
+    MESSAGES,
+    NUM_MESSAGES,
+    NUM_SLOTS,
+    NUM_TRADES,
+    REPORTS,
+    SELF_MATCH,
+    TRADES,
+    UNKNOWN_CANCEL,
+    UNKNOWN_IDS,
+    UNKNOWN_TYPES,
+    asks_of,
+    bids_of,
+    buffer,
+    side_of,
+    tally,
+)
+from lob_core.backends.numba_matching import Taker, can_fill, is_marketable, match
+from lob_core.backends.numba_record import (
+    agent_at,
+    lay_down,
+    num_orders,
+    price_at,
+    prices,
+    set_size,
+    size_at,
+    store,
+    take_up,
+)
 from lob_core.backends.numba_side import (
-    count_ahead,
-    count_live,
+    drop_last,
     find,
-    jit,
-    make_room,
-    pack,
+    insert,
+    place_behind,
+    place_of_price,
     remove,
 )
+from lob_core.backends.numba_vector import inline, jit, words_at
 from lob_core.types import (
-    NO_AGENT,
     NO_ORDER,
-    NO_PRICE,
     OPENING_AGENT,
     UNKNOWN_CANCEL_HASH,
     EventType,
@@ -63,25 +93,10 @@ _UNIFORM, _UNIFORM_ANY = int(UnknownCancel.UNIFORM), int(UnknownCancel.UNIFORM_A
 _HASH_A, _HASH_B, _HASH_C, _HASH_D = UNKNOWN_CANCEL_HASH
 _INT32_MAX, _INT32_MIN = 2**31 - 1, -(2**31)
 
-Messages = namedtuple("Messages", "event_type side price size order_id agent_id time_in_force")
-_Message = namedtuple("_Message", Messages._fields)
-Trades = namedtuple(
-    "Trades",
-    "price size maker_order_id taker_order_id maker_agent_id taker_agent_id aggressor_side "
-    "message_index count",
-)
-Reports = namedtuple("Reports", "code filled_size best_bid best_ask")
-Counters = namedtuple(
-    "Counters", "dropped_orders dropped_size dropped_trades unknown_ids unknown_types invalid"
-)
-Fills = namedtuple("Fills", "bought sold bought_notional sold_notional maker_size self_size")
-_Taker = namedtuple("_Taker", "side limit size order_id agent_id time_in_force")
-Sizes = namedtuple(
-    "Sizes", "num_slots num_messages max_trades num_accounts self_match unknown_cancel"
-)
+_Message = namedtuple("_Message", "event_type side price size order_id agent_id time_in_force")
 
 
-@jit
+@inline
 def _is_valid(message):
     """Whether every field that a known, acting event type reads is in its domain."""
     kind = message.event_type
@@ -96,151 +111,40 @@ def _is_valid(message):
     )
 
 
-@jit
-def _is_crossed(taker, price):
-    return price <= taker.limit if taker.side == _BID else price >= taker.limit
-
-
-@jit
-def _is_prevented(taker, maker_agent, self_match):
-    """Whether self-match prevention keeps these two from trading."""
-    return (self_match != _OFF) & (taker.agent_id == maker_agent) & (maker_agent >= 1)
-
-
-@jit
-def _can_fill(taker, makers, head, count, self_match):
-    """Whether the taker could trade its whole size within its limit."""
-    available = 0
-    for slot in range(head, head + count):
-        if not _is_crossed(taker, makers.price[slot]):
-            return False
-        if _is_prevented(taker, makers.agent_id[slot], self_match):
-            if self_match != _CANCEL_RESTING:
-                return False
-            continue
-        available += makers.size[slot]
-        if available >= taker.size:
-            return True
-    return False
-
-
-@jit
-def _account(agent_id, num_accounts):
-    return agent_id if 1 <= agent_id < num_accounts else 0
-
-
-@jit
-def _record(taker, makers, slot, traded, index, sizes, trades, fills, num_trades):
-    """Writes one trade to the log (if there is room) and to both accounts."""
-    price, maker_agent = makers.price[slot], makers.agent_id[slot]
-    if num_trades < sizes.max_trades:
-        trades.price[num_trades] = price
-        trades.size[num_trades] = traded
-        trades.maker_order_id[num_trades] = makers.order_id[slot]
-        trades.taker_order_id[num_trades] = taker.order_id
-        trades.maker_agent_id[num_trades] = maker_agent
-        trades.taker_agent_id[num_trades] = taker.agent_id
-        trades.aggressor_side[num_trades] = taker.side
-        trades.message_index[num_trades] = index
-    maker_row = _account(maker_agent, sizes.num_accounts)
-    taker_row = _account(taker.agent_id, sizes.num_accounts)
-    buyer, seller = (taker_row, maker_row) if taker.side == _BID else (maker_row, taker_row)
-    fills.bought[buyer] += traded
-    fills.bought_notional[buyer] += traded * price
-    fills.sold[seller] += traded
-    fills.sold_notional[seller] += traded * price
-    fills.maker_size[maker_row] += traded
-    if maker_row == taker_row:
-        fills.self_size[maker_row] += traded
-
-
-@jit
-def blank_outputs(sizes, trades, fills):
-    """Blanks the trade log and the accounts of one book."""
-    for row in range(sizes.max_trades):
-        trades.price[row] = NO_PRICE
-        trades.size[row] = 0
-        trades.maker_order_id[row] = NO_ORDER
-        trades.taker_order_id[row] = NO_ORDER
-        trades.maker_agent_id[row] = NO_AGENT
-        trades.taker_agent_id[row] = NO_AGENT
-        trades.aggressor_side[row] = 0
-        trades.message_index[row] = 0
-    for row in range(sizes.num_accounts):
-        fills.bought[row] = 0
-        fills.sold[row] = 0
-        fills.bought_notional[row] = 0
-        fills.sold_notional[row] = 0
-        fills.maker_size[row] = 0
-        fills.self_size[row] = 0
-
-
-@jit
-def _match(taker, makers, head, count, index, sizes, trades, fills, num_trades):
-    """Runs a taker against the makers at `[head, head + count)`.
-
-    Returns:
-        The makers' new head and count, shares traded, shares left (negative if self-match
-        prevention cancels them), and the number of trades so far.
-    """
-    filled, remaining = 0, taker.size
-    while remaining > 0 and count > 0 and _is_crossed(taker, makers.price[head]):
-        available = makers.size[head]
-        taken = min(remaining, available)
-        if not _is_prevented(taker, makers.agent_id[head], sizes.self_match):
-            _record(taker, makers, head, taken, index, sizes, trades, fills, num_trades)
-            num_trades += 1
-            filled += taken
-            remaining -= taken
-        elif sizes.self_match == _CANCEL_INCOMING:
-            return head, count, filled, -remaining, num_trades
-        elif sizes.self_match == _CANCEL_RESTING:
-            taken = available
-        else:
-            remaining -= taken
-        if taken == available:
-            head += 1
-            count -= 1
-        else:
-            makers.size[head] = available - taken
-    return head, count, filled, remaining, num_trades
-
-
-@jit
-def _rest(own, head, count, taker, remaining, flip, sizes, counters, is_last):
+@inline
+def _rest(desk, own, taker, remaining, flip):
     """Rests what a taker has left behind all orders at least as good, on a side that may be full.
 
     Returns:
-        The side's new head and count, and whether the order itself was dropped.
+        Whether the order itself was dropped.
     """
-    position = count_ahead(own.price, head, head + count, taker.limit, flip, True)
-    if count == sizes.num_slots:
-        counters.dropped_orders[0] += 1
-        if position == count:
-            counters.dropped_size[0] += remaining
-            return head, count, True
-        count -= 1
-        counters.dropped_size[0] += own.size[head + count]
-    head = make_room(own, head, count, sizes.num_slots, position, is_last)
-    slot = head + position
-    own.price[slot] = taker.limit
-    own.size[slot] = remaining
-    own.order_id[slot] = taker.order_id
-    own.agent_id[slot] = taker.agent_id
-    return head, count + 1, False
+    num_slots = words_at(desk)[NUM_SLOTS]
+    take_up(own, num_slots)
+    place = place_behind(own, taker.limit, flip)
+    if num_orders(own) == num_slots:
+        tally(desk, DROPPED_ORDERS, 1)
+        if place == num_slots:
+            tally(desk, DROPPED_SIZE, remaining)
+            return True
+        tally(desk, DROPPED_SIZE, drop_last(own))
+    insert(own, num_slots, place, taker.limit, remaining, taker.order_id, taker.agent_id)
+    return False
 
 
-@jit
-def _refusal(taker, makers, head, count, self_match):
+@inline
+def _refusal(taker, makers, num_slots, self_match):
     """The code with which a post-only or fill-or-kill order is rejected, else `_IGNORED`."""
-    if taker.time_in_force == _POST_ONLY and count > 0 and _is_crossed(taker, makers.price[head]):
-        return _REJECTED_POST_ONLY
-    if taker.time_in_force == _FOK and not _can_fill(taker, makers, head, count, self_match):
-        return _REJECTED_FOK
+    if taker.time_in_force == _POST_ONLY:
+        if is_marketable(taker, makers):
+            return _REJECTED_POST_ONLY
+    elif taker.time_in_force == _FOK:
+        take_up(makers, num_slots)
+        if not can_fill(taker, makers, self_match):
+            return _REJECTED_FOK
     return _IGNORED
 
 
-@jit
+@inline
 def _taken_code(taker, filled):
     """The code of an order of which nothing rests."""
     if filled == taker.size:
@@ -248,36 +152,36 @@ def _taken_code(taker, filled):
     return _PARTLY_FILLED_EXPIRED if filled > 0 else _EXPIRED
 
 
-@jit
-def _message_at(messages, index):
+@inline
+def _message_at(desk, index):
     """One message's fields, as 64-bit integers."""
     return _Message(
-        np.int64(messages.event_type[index]),
-        np.int64(messages.side[index]),
-        np.int64(messages.price[index]),
-        np.int64(messages.size[index]),
-        np.int64(messages.order_id[index]),
-        np.int64(messages.agent_id[index]),
-        np.int64(messages.time_in_force[index]),
+        np.int64(buffer(desk, MESSAGES, 0)[index]),
+        np.int64(buffer(desk, MESSAGES, 1)[index]),
+        np.int64(buffer(desk, MESSAGES, 2)[index]),
+        np.int64(buffer(desk, MESSAGES, 3)[index]),
+        np.int64(buffer(desk, MESSAGES, 4)[index]),
+        np.int64(buffer(desk, MESSAGES, 5)[index]),
+        np.int64(buffer(desk, MESSAGES, 6)[index]),
     )
 
 
-@jit
-def _refuse(message, counters):
+@inline
+def _refuse(desk, message):
     """The code of a message that needs no look at the book, counting it; else `_DONE`."""
     kind = message.event_type
     if (kind == _NOOP) | (kind == _HIDDEN) | (kind == _CROSS) | (kind == _HALT):
         return _IGNORED
     if (kind < _NOOP) | (kind > _MARKET):
-        counters.unknown_types[0] += 1
+        tally(desk, UNKNOWN_TYPES, 1)
         return _REJECTED_UNKNOWN_TYPE
     if not _is_valid(message):
-        counters.invalid[0] += 1
+        tally(desk, INVALID, 1)
         return _REJECTED_INVALID
     return _DONE
 
 
-@jit
+@inline
 def _taker_of(message, is_buy):
     """The order that a `SUBMIT`, `MARKET` or `EXECUTE_VISIBLE` sends into the book."""
     side = _BID if is_buy else _ASK
@@ -287,10 +191,10 @@ def _taker_of(message, is_buy):
         time_in_force = _IOC
     elif message.event_type == _EXECUTE:
         order_id, time_in_force = NO_ORDER, _IOC
-    return _Taker(side, limit, message.size, order_id, message.agent_id, time_in_force)
+    return Taker(side, limit, message.size, order_id, message.agent_id, time_in_force)
 
 
-@jit
+@inline
 def _hash(message):
     """The hash described at `UNKNOWN_CANCEL_HASH`."""
     value = message.order_id * _HASH_A ^ message.price * _HASH_B ^ message.size * _HASH_C
@@ -300,7 +204,7 @@ def _hash(message):
     return value ^ value >> 12
 
 
-@jit
+@inline
 def _can_stand_in(agent_id, mode):
     return (
         ((mode == _OPENING) & (agent_id == OPENING_AGENT))
@@ -310,27 +214,28 @@ def _can_stand_in(agent_id, mode):
 
 
 @jit
-def _stand_in(side, head, count, message, flip, mode):
-    """Slot of the order on which a cancel of an unknown id acts instead; -1 if there is none."""
-    first = head + count_ahead(side.price, head, head + count, message.price, flip, False)
-    stop, found = first, 0
-    while stop < head + count and side.price[stop] == message.price:
-        found += _can_stand_in(side.agent_id[stop], mode)
+def _stand_in(side, message, flip, mode):
+    """Place of the order on which a cancel of an unknown id acts instead; -1 if there is none."""
+    count = num_orders(side)
+    first, found = place_of_price(side, message.price, flip), 0
+    stop = first
+    while stop < count and price_at(side, stop) == message.price:
+        found += _can_stand_in(agent_at(side, stop), mode)
         stop += 1
     if found == 0:
         return -1
     number = 0 if mode == _OPENING else _hash(message) % found
-    for slot in range(first, stop):
-        if _can_stand_in(side.agent_id[slot], mode):
+    for place in range(first, stop):
+        if _can_stand_in(agent_at(side, place), mode):
             if number == 0:
-                return slot
+                return place
             number -= 1
     return -1
 
 
-@jit
+@inline
 def _with_agent(taker, agent_id):
-    return _Taker(
+    return Taker(
         taker.side,
         taker.limit,
         taker.size,
@@ -341,78 +246,70 @@ def _with_agent(taker, agent_id):
 
 
 @jit
-def play(sizes, bids, asks, counters, messages, trades, reports, fills):
+def play(desk):
     """Plays the messages of one book; `lob_core.reference` has the same rules in plain words."""
-    bid_head, bid_count = 0, count_live(bids.size, sizes.num_slots)
-    ask_head, ask_count = 0, count_live(asks.size, sizes.num_slots)
-    bid_high, ask_high = bid_count, ask_count
-    num_trades = 0
-    for index in range(sizes.num_messages):
-        message = _message_at(messages, index)
+    words = words_at(desk)
+    num_slots, num_messages = words[NUM_SLOTS], words[NUM_MESSAGES]
+    self_match, unknown_cancel = words[SELF_MATCH], words[UNKNOWN_CANCEL]
+    words[NUM_TRADES] = 0
+    lay_down(bids_of(desk), desk + 8 * BOOK)
+    lay_down(asks_of(desk), desk + 8 * (BOOK + 4))
+    for index in range(num_messages):
+        message = _message_at(desk, index)
         is_buy = (message.side == _BID) != (message.event_type == _EXECUTE)
         flip = 0 if is_buy else -1
-        own, makers = (bids, asks) if is_buy else (asks, bids)
-        head, count = (bid_head, bid_count) if is_buy else (ask_head, ask_count)
-        maker_head, maker_count = (ask_head, ask_count) if is_buy else (bid_head, bid_count)
+        own, makers = side_of(desk, is_buy), side_of(desk, not is_buy)
 
-        code, filled, slot = _refuse(message, counters), 0, -1
+        code, filled, place = _refuse(desk, message), np.int64(0), np.int64(-1)
         taker = _taker_of(message, is_buy)
         is_taker = code == _DONE
         kind = message.event_type
         if is_taker and ((kind == _CANCEL) | (kind == _DELETE) | (kind == _MODIFY)):
             is_taker = False
-            slot = find(own, head, count, message.order_id, message.price, flip)
+            take_up(own, num_slots)
+            place = find(own, message.order_id, message.price, flip)
             is_whole = kind == _DELETE
-            if slot < 0:
-                counters.unknown_ids[0] += 1
+            if place < 0:
+                tally(desk, UNKNOWN_IDS, 1)
                 is_whole = message.size < 1
-                if kind != _MODIFY and sizes.unknown_cancel != _STRICT:
-                    slot = _stand_in(own, head, count, message, flip, sizes.unknown_cancel)
-            if slot < 0:
+                if kind != _MODIFY and unknown_cancel != _STRICT:
+                    place = _stand_in(own, message, flip, unknown_cancel)
+            if place < 0:
                 code = _REJECTED_UNKNOWN_ID
             elif kind == _MODIFY:
-                if message.price == own.price[slot] and message.size <= own.size[slot]:
-                    own.size[slot] = message.size
+                if message.price == price_at(own, place) and message.size <= size_at(own, place):
+                    set_size(own, place, message.size)
                 else:
                     is_taker = True
-                    taker = _with_agent(taker, own.agent_id[slot])
-            elif is_whole or message.size >= own.size[slot]:
-                head = remove(own, head, count, slot)
-                count -= 1
+                    taker = _with_agent(taker, agent_at(own, place))
+            elif is_whole or message.size >= size_at(own, place):
+                remove(own, num_slots, place)
             else:
-                own.size[slot] -= message.size
+                set_size(own, place, size_at(own, place) - message.size)
 
         if is_taker:
-            code = _refusal(taker, makers, maker_head, maker_count, sizes.self_match)
+            code = _refusal(taker, makers, num_slots, self_match)
             if code == _IGNORED:
-                if slot >= 0:
-                    head = remove(own, head, count, slot)
-                    count -= 1
-                maker_head, maker_count, filled, remaining, num_trades = _match(
-                    taker, makers, maker_head, maker_count, index, sizes, trades, fills, num_trades
-                )
+                if place >= 0:
+                    remove(own, num_slots, place)
+                remaining = taker.size
+                if is_marketable(taker, makers):
+                    take_up(makers, num_slots)
+                    filled, remaining = match(desk, taker, makers, index)
                 code = _taken_code(taker, filled)
                 if remaining > 0 and taker.time_in_force != _IOC and taker.time_in_force != _FOK:
-                    is_last = index == sizes.num_messages - 1
-                    head, count, is_dropped = _rest(
-                        own, head, count, taker, remaining, flip, sizes, counters, is_last
-                    )
+                    is_dropped = _rest(desk, own, taker, remaining, flip)
                     code = _PARTLY_FILLED_RESTED if filled > 0 else _RESTED
                     code = _DROPPED if is_dropped else code
 
-        if is_buy:
-            bid_head, bid_count, bid_high = head, count, max(bid_high, head + count)
-            ask_head, ask_count = maker_head, maker_count
-        else:
-            ask_head, ask_count, ask_high = head, count, max(ask_high, head + count)
-            bid_head, bid_count = maker_head, maker_count
-        reports.code[index] = code
-        reports.filled_size[index] = filled
-        reports.best_bid[index] = bids.price[bid_head] if bid_count > 0 else NO_PRICE
-        reports.best_ask[index] = asks.price[ask_head] if ask_count > 0 else NO_PRICE
+        buffer(desk, REPORTS, 0)[index] = code
+        buffer(desk, REPORTS, 1)[index] = filled
+        buffer(desk, REPORTS, 2)[index] = prices(bids_of(desk))[0]
+        buffer(desk, REPORTS, 3)[index] = prices(asks_of(desk))[0]
 
-    pack(bids, bid_head, bid_count, bid_high)
-    pack(asks, ask_head, ask_count, ask_high)
-    trades.count[0] = min(num_trades, sizes.max_trades)
-    if num_trades > sizes.max_trades > 0:
-        counters.dropped_trades[0] += num_trades - sizes.max_trades
+    store(bids_of(desk), num_slots)
+    store(asks_of(desk), num_slots)
+    num_trades, max_trades = words[NUM_TRADES], words[MAX_TRADES]
+    buffer(desk, TRADES, 8)[0] = min(num_trades, max_trades)
+    if num_trades > max_trades > 0:
+        tally(desk, DROPPED_TRADES, num_trades - max_trades)

@@ -20,7 +20,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from lob_core.backends.numba_side import jit
+from lob_core.backends.numba_vector import jit, words_at
 
 TASK_SYMBOL = "lob_core_play_task"
 """Name under which the compiled work is known to the handler's machine code."""
@@ -52,16 +52,6 @@ def pool_slots(header):
         return 0, 0, 0
     first_function = 6  # after the struct's size, extension, version (3 words) and internal API
     return tuple(first_function + fields.index(name) for name in wanted)
-
-
-@intrinsic
-def words_at(typing_context, address):
-    """The memory at an address as 64-bit words."""
-
-    def generate(context, builder, signature, args):
-        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
-
-    return types.CPointer(types.int64)(types.int64), generate
 
 
 @intrinsic

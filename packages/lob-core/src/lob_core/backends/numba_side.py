@@ -1,6 +1,6 @@
-"""Moving orders within one side's buffers, compiled by numba for the CPU backend.
+"""What the kernel does to one side of a book: find, remove and insert orders at their places.
 
-A side lies at `[head, head + count)` of its buffers, best order first.
+See `numba_record` for what a side is while a call lasts.
 """
 
 # numba infers the types of what it compiles; annotations would only repeat them.
@@ -8,151 +8,243 @@ A side lies at `[head, head + count)` of its buffers, best order first.
 
 from __future__ import annotations
 
-from collections import namedtuple
-
-import numba
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
+from lob_core.backends.numba_record import (
+    AGENT_ID,
+    BUFFERS,
+    CAPACITY,
+    COUNT,
+    IS_CHANGED,
+    LONG,
+    ORDER_ID,
+    PRICE,
+    SHORT,
+    SIZE,
+    STOP,
+    TAIL,
+    USED,
+    agent_ids,
+    fill_blocks,
+    move_within,
+    num_orders,
+    order_ids,
+    prices,
+    reload,
+    size_at,
+    sizes,
+)
+from lob_core.backends.numba_vector import (
+    BLOCK,
+    STRETCH,
+    copy_block,
+    first_below,
+    first_match,
+    inline,
+    ints_at,
+    jit,
+    shift_in_block,
+    shift_in_stretch,
+    shift_out_block,
+    shift_out_stretch,
+    words_at,
+)
 from lob_core.types import NO_AGENT, NO_ORDER, NO_PRICE
 
-_BLOCK = 16  # prices compared at once: a vector operation, and one branch
-_FEW = 8  # fewer orders are moved one by one, more by memmove
-_MANY = 64  # a side with more orders behind an insertion is worth a gap at its head
-_GAP = 32  # slots of that gap
-
-Side = namedtuple("Side", "price size order_id agent_id")
-jit = numba.njit(error_model="numpy", boundscheck=False, nogil=True)
-
-
-@intrinsic
-def _memmove(typing_context, pointer, target, source, count):
-    """Moves `count` 32-bit integers within `pointer`; the ranges may overlap."""
-
-    def generate(context, builder, signature, args):
-        base, to, start, length = args
-        size = builder.mul(length, ir.Constant(ir.IntType(64), 4))
-        cgutils.raw_memmove(
-            builder, builder.gep(base, [to]), builder.gep(base, [start]), size, 1, align=4
-        )
-        return context.get_dummy_value()
-
-    int64 = types.int64
-    return types.void(types.CPointer(types.int32), int64, int64, int64), generate
-
 
 @jit
-def _move(side, target, source, count):
-    """Moves `count` orders within a side."""
-    if count >= _FEW:
-        _memmove(side.price, target, source, count)
-        _memmove(side.size, target, source, count)
-        _memmove(side.order_id, target, source, count)
-        _memmove(side.agent_id, target, source, count)
-    elif target < source:
-        for i in range(count):
-            _copy_order(side, target + i, source + i)
-    else:
-        for i in range(count - 1, -1, -1):
-            _copy_order(side, target + i, source + i)
+def _tail_ahead(side, key, flip):
+    """Orders of the tail that are better than a price with that key, by bisection."""
+    words = words_at(side)
+    low, high = words[TAIL], words[STOP]
+    price = ints_at(words[BUFFERS])
+    while low < high:
+        middle = (low + high) >> 1
+        if (price[middle] ^ flip) >= key:
+            low = middle + 1
+        else:
+            high = middle
+    return low - words[TAIL]
 
 
-@jit
-def _copy_order(side, target, source):
-    side.price[target] = side.price[source]
-    side.size[target] = side.size[source]
-    side.order_id[target] = side.order_id[source]
-    side.agent_id[target] = side.agent_id[source]
-
-
-@jit
-def count_ahead(price, start, stop, limit, flip, is_equal_ahead):
-    """Orders of `[start, stop)` that are better than `limit` (or equal), a prefix.
+@inline
+def place_behind(side, price, flip):
+    """Orders that are better than `price` or equal: the place behind them.
 
     `flip` is 0 for bids; -1 for asks, whose order it reverses (`x ^ -1 == -x - 1`).
     """
-    key = np.int32(limit ^ flip)
-    flip = np.int32(flip)
-    position = start
-    while position + _BLOCK <= stop:
-        found = np.int32(0)
-        for i in range(_BLOCK):
-            value = np.int32(price[position + i] ^ flip)
-            found = np.int32(found + np.int32((value > key) | (is_equal_ahead & (value == key))))
-        position += found
-        if found < _BLOCK:
-            return position - start
-    while position < stop:
-        value = np.int32(price[position] ^ flip)
-        if not ((value > key) | (is_equal_ahead & (value == key))):
-            break
-        position += 1
-    return position - start
+    words = words_at(side)
+    count, key = words[COUNT], price ^ flip
+    place = first_below(side + PRICE, key, flip)
+    if place == STRETCH and count > STRETCH:
+        place += first_below(side + PRICE + LONG, key, flip)
+    if place >= count:
+        place = count
+        if words[STOP] > words[TAIL]:
+            place += _tail_ahead(side, key, flip)
+    return place
+
+
+@inline
+def place_of_price(side, price, flip):
+    """Place of the first order at `price`, or any at which there is another or no order."""
+    words = words_at(side)
+    count = words[COUNT]
+    place = first_match(side + PRICE, price, side + PRICE, price)
+    if place == STRETCH and count > STRETCH:
+        offset = side + PRICE + LONG
+        place += first_match(offset, price, offset, price)
+    if place >= count:
+        place = count + _tail_ahead(side, (price ^ flip) + 1, flip)
+    return place
+
+
+@inline
+def find(side, order_id, price, flip):
+    """Place of an order, at its price first, else anywhere; -1 if it is not there."""
+    count = words_at(side)[COUNT]
+    place = first_match(side + PRICE, price, side + ORDER_ID, order_id)
+    if place == STRETCH and count > STRETCH:
+        offset = side + LONG
+        place += first_match(offset + PRICE, price, offset + ORDER_ID, order_id)
+    return place if place < count else _find_anywhere(side, order_id, price, flip)
 
 
 @jit
-def find(side, head, count, order_id, price, flip):
-    """Slot of an order, at its price first, else anywhere; -1 if it is not there."""
-    stop = head + count
-    slot = head + count_ahead(side.price, head, stop, price, flip, False)
-    while slot < stop and side.price[slot] == price:
-        if side.order_id[slot] == order_id:
-            return slot
+def _find_anywhere(side, order_id, price, flip):
+    """`find` for an order that is not in the front at its price."""
+    words = words_at(side)
+    count, tail, stop = words[COUNT], words[TAIL], words[STOP]
+    in_tail, at_price = ints_at(words[BUFFERS + 2]), ints_at(words[BUFFERS])
+    slot = tail + _tail_ahead(side, (price ^ flip) + 1, flip)
+    while slot < stop and at_price[slot] == price:
+        if in_tail[slot] == order_id:
+            return count + slot - tail
         slot += 1
-    for slot in range(head, stop):
-        if side.order_id[slot] == order_id:
-            return slot
+    for first in range(0, count, STRETCH):
+        offset = side + ORDER_ID + 4 * first
+        place = first + first_match(offset, order_id, offset, order_id)
+        if place < min(count, first + STRETCH):
+            return place
+    for slot in range(tail, stop):
+        if in_tail[slot] == order_id:
+            return count + slot - tail
     return -1
 
 
 @jit
-def count_live(size, num_slots):
-    """Live orders of a packed side, by bisection."""
-    low, high = 0, num_slots
-    while low < high:
-        middle = (low + high) >> 1
-        if size[middle] > 0:
-            low = middle + 1
+def remove(side, num_slots, place):
+    """Takes out the order at a place."""
+    words = words_at(side)
+    words[IS_CHANGED] = 1
+    count = words[COUNT]
+    if place < count:
+        if count <= STRETCH:
+            shift_out_stretch(side + PRICE, place)
+            shift_out_stretch(side + SIZE, place)
+            shift_out_stretch(side + ORDER_ID, place)
+            shift_out_stretch(side + AGENT_ID, place)
         else:
-            high = middle
-    return low
+            for block in range(place // BLOCK, count // BLOCK + 1):
+                offset, lane = side + SHORT * block, place - BLOCK * block
+                shift_out_block(offset + PRICE, lane)
+                shift_out_block(offset + SIZE, lane)
+                shift_out_block(offset + ORDER_ID, lane)
+                shift_out_block(offset + AGENT_ID, lane)
+        words[COUNT] = count - 1
+        if count == 1 and words[STOP] > words[TAIL]:
+            reload(side, num_slots)
+    else:
+        _remove_from_tail(side, place - count)
 
 
 @jit
-def remove(side, head, count, slot):
-    """Closes the gap of the order at `slot`; returns the new head (count falls by one)."""
-    before, behind = slot - head, head + count - 1 - slot
-    if before <= behind:
-        _move(side, head + 1, head, before)
-        return head + 1
-    _move(side, slot, slot + 1, behind)
-    return head
+def _remove_from_tail(side, ahead):
+    words = words_at(side)
+    tail, stop = words[TAIL], words[STOP]
+    behind = stop - tail - ahead - 1
+    if ahead <= behind:
+        move_within(side, tail + 1, tail, ahead)
+        words[TAIL] = tail + 1
+    else:
+        move_within(side, tail + ahead, tail + ahead + 1, behind)
+        words[STOP] = stop - 1
 
 
 @jit
-def make_room(side, head, count, num_slots, position, is_last):
-    """Frees slot `head + position` of a side that is not full; returns the new head."""
-    behind = count - position
-    if head == 0 and behind >= _MANY and not is_last:
-        head = min(_GAP, num_slots - count)
-        _move(side, head, 0, count)
-    if head > 0 and (position <= behind or head + count == num_slots):
-        _move(side, head - 1, head, position)
-        return head - 1
-    _move(side, head + position + 1, head + position, behind)
-    return head
+def remove_first(side, num_slots, number):
+    """Takes out the best orders of the front."""
+    words = words_at(side)
+    words[IS_CHANGED] = 1
+    count = words[COUNT] - number
+    for block in range((count + BLOCK - 1) // BLOCK):
+        offset, ahead = side + SHORT * block, 4 * number
+        copy_block(offset + PRICE, offset + PRICE + ahead)
+        copy_block(offset + SIZE, offset + SIZE + ahead)
+        copy_block(offset + ORDER_ID, offset + ORDER_ID + ahead)
+        copy_block(offset + AGENT_ID, offset + AGENT_ID + ahead)
+    fill_blocks(side, (count + BLOCK - 1) // BLOCK, (count + number + BLOCK - 1) // BLOCK)
+    words[COUNT] = count
+    if count == 0 and words[STOP] > words[TAIL]:
+        reload(side, num_slots)
+
+
+@inline
+def drop_last(side):
+    """Takes the worst order off a side that is about to get a better one; returns its size."""
+    words = words_at(side)
+    size = np.int64(size_at(side, num_orders(side) - 1))
+    if words[STOP] > words[TAIL]:
+        words[STOP] -= 1
+    else:
+        last = words[COUNT] - 1
+        words[COUNT] = last
+        prices(side)[last], sizes(side)[last] = NO_PRICE, 0
+        order_ids(side)[last], agent_ids(side)[last] = NO_ORDER, NO_AGENT
+    return size
+
+
+@inline
+def insert(side, num_slots, place, price, size, order_id, agent_id):
+    """Puts an order at a place of a side that is not full."""
+    words = words_at(side)
+    words[IS_CHANGED] = 1
+    if words[COUNT] == CAPACITY and place <= CAPACITY:
+        reload(side, num_slots)
+    count = words[COUNT]
+    if place <= count:
+        if count < STRETCH:
+            shift_in_stretch(side + PRICE, place, price)
+            shift_in_stretch(side + SIZE, place, size)
+            shift_in_stretch(side + ORDER_ID, place, order_id)
+            shift_in_stretch(side + AGENT_ID, place, agent_id)
+        else:
+            for block in range(count // BLOCK, place // BLOCK - 1, -1):
+                offset, lane = side + SHORT * block, place - BLOCK * block
+                shift_in_block(offset + PRICE, lane, price)
+                shift_in_block(offset + SIZE, lane, size)
+                shift_in_block(offset + ORDER_ID, lane, order_id)
+                shift_in_block(offset + AGENT_ID, lane, agent_id)
+        words[COUNT] = count + 1
+    else:
+        slot = _room_in_tail(side, num_slots, place - count)
+        ints_at(words[BUFFERS])[slot] = price
+        ints_at(words[BUFFERS + 1])[slot] = size
+        ints_at(words[BUFFERS + 2])[slot] = order_id
+        ints_at(words[BUFFERS + 3])[slot] = agent_id
 
 
 @jit
-def pack(side, head, count, high):
-    """Moves a side to the front and blanks what lies behind it up to `high`."""
-    if head > 0:
-        _move(side, 0, head, count)
-    for slot in range(count, high):
-        side.price[slot] = NO_PRICE
-        side.size[slot] = 0
-        side.order_id[slot] = NO_ORDER
-        side.agent_id[slot] = NO_AGENT
+def _room_in_tail(side, num_slots, ahead):
+    """Frees a slot behind `ahead` orders of the tail; returns it."""
+    words = words_at(side)
+    tail, stop = words[TAIL], words[STOP]
+    behind = stop - tail - ahead
+    if tail > 0 and (ahead <= behind or stop == num_slots):
+        move_within(side, tail - 1, tail, ahead)
+        words[TAIL] = tail - 1
+        return tail - 1 + ahead
+    move_within(side, tail + ahead + 1, tail + ahead, behind)
+    words[STOP] = stop + 1
+    words[USED] = max(words[USED], stop + 1)
+    return tail + ahead

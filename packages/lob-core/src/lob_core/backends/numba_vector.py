@@ -1,0 +1,260 @@
+"""Memory and vectors for the kernel of the CPU backend: what numba has no words for.
+
+Addresses are 64-bit integers. A block is `BLOCK` 32-bit integers and a stretch is `STRETCH` of
+them; LLVM turns operations on either into the widest ones that the processor has.
+"""
+
+# numba infers the types of what it compiles; annotations would only repeat them.
+# mypy: ignore-errors
+
+from __future__ import annotations
+
+import numba
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+BLOCK = 16
+STRETCH = 64
+
+_INT1, _INT32, _WORD = ir.IntType(1), ir.IntType(32), ir.IntType(64)
+_BLOCK_TYPE, _STRETCH_TYPE = (ir.VectorType(_INT32, size) for size in (BLOCK, STRETCH))
+_WORDS_TYPE = ir.VectorType(_WORD, 8)
+
+_options = {"error_model": "numpy", "boundscheck": False, "nogil": True}
+jit = numba.njit(**_options)
+inline = numba.njit(forceinline=True, **_options)
+"""As `jit`, for functions that must not cost a call."""
+
+
+@intrinsic
+def words_at(typing_context, address):
+    """The memory at an address as 64-bit words."""
+
+    def generate(context, builder, signature, args):
+        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(types.int64)(types.int64), generate
+
+
+@intrinsic
+def ints_at(typing_context, address):
+    """The memory at an address as 32-bit integers."""
+
+    def generate(context, builder, signature, args):
+        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(types.int32)(types.int64), generate
+
+
+def on_stack(num_words):
+    """An intrinsic: the address of that many words that last as long as the calling function."""
+
+    @intrinsic
+    def allocate(typing_context):
+        def generate(context, builder, signature, args):
+            memory = cgutils.alloca_once(builder, ir.ArrayType(_WORD, num_words))
+            memory.align = 64
+            return builder.ptrtoint(memory, _WORD)
+
+        return types.int64(), generate
+
+    return allocate
+
+
+@intrinsic
+def move(typing_context, target, source, count):
+    """Copies `count` integers from one address to another; the ranges may overlap."""
+
+    def generate(context, builder, signature, args):
+        to, start, length = args
+        pointer = ir.IntType(8).as_pointer()
+        size = builder.shl(length, ir.Constant(_WORD, 2))
+        to, start = (builder.inttoptr(address, pointer) for address in (to, start))
+        cgutils.raw_memmove(builder, to, start, size, 1, align=4)
+        return context.get_dummy_value()
+
+    int64 = types.int64
+    return types.void(int64, int64, int64), generate
+
+
+def _splat(builder, word, vector):
+    """A vector of copies of an integer."""
+    empty = ir.Constant(vector, ir.Undefined)
+    value = builder.trunc(word, _INT32)
+    first = builder.insert_element(empty, value, ir.Constant(_INT32, 0))
+    lanes = ir.Constant(ir.VectorType(_INT32, vector.count), [0] * vector.count)
+    return builder.shuffle_vector(first, empty, lanes)
+
+
+def _load(builder, address, vector, offset=0):
+    shifted = builder.add(address, ir.Constant(_WORD, 4 * offset))
+    return builder.load(builder.inttoptr(shifted, vector.as_pointer()), align=4)
+
+
+def _store(builder, value, address):
+    builder.store(value, builder.inttoptr(address, value.type.as_pointer()), align=4)
+
+
+def _first_set(builder, bits):
+    """Number of the lowest bit that is set; 64 if there is none."""
+    count = builder.module.declare_intrinsic(
+        "llvm.cttz", [_WORD], ir.FunctionType(_WORD, [_WORD, _INT1])
+    )
+    return builder.call(count, [bits, ir.Constant(_INT1, 0)])
+
+
+def _copier(vector):
+    @intrinsic
+    def copy(typing_context, target, source):
+        def generate(context, builder, signature, args):
+            _store(builder, _load(builder, args[1], vector), args[0])
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64), generate
+
+    return copy
+
+
+copy_four_words = _copier(ir.VectorType(_WORD, 4))
+copy_block = _copier(_BLOCK_TYPE)
+copy_stretch = _copier(_STRETCH_TYPE)
+
+
+def _shift(builder, values, by):
+    """The lanes of a vector one to the right (`by` -1) or left (1); the end lane is arbitrary."""
+    count = values.type.count
+    lanes = [min(max(lane + by, 0), count - 1) for lane in range(count)]
+    order = ir.Constant(ir.VectorType(_INT32, count), lanes)
+    return builder.shuffle_vector(values, values, order)
+
+
+def _inserter(vector):
+    """An intrinsic that moves lanes from `lane` on one to the right and puts `value` in the gap.
+
+    In a stretch, lanes move within registers: a read across two recent writes would have to wait
+    for both. In a block, `lane` may be negative, and what stands before the block then follows.
+    """
+    lanes = ir.Constant(vector, list(range(vector.count)))
+
+    @intrinsic
+    def shift_in(typing_context, target, lane, value):
+        def generate(context, builder, signature, args):
+            address, lane, value = args
+            gap, kept = _splat(builder, lane, vector), _load(builder, address, vector)
+            if vector is _STRETCH_TYPE:
+                shifted = _shift(builder, kept, -1)
+            else:
+                shifted = _load(builder, address, vector, -1)
+            moved = builder.select(builder.icmp_signed(">", lanes, gap), shifted, kept)
+            is_gap = builder.icmp_signed("==", lanes, gap)
+            inserted = builder.select(is_gap, _splat(builder, value, vector), moved)
+            _store(builder, inserted, address)
+            return context.get_dummy_value()
+
+        int64 = types.int64
+        return types.void(int64, int64, int64), generate
+
+    return shift_in
+
+
+shift_in_block = _inserter(_BLOCK_TYPE)
+shift_in_stretch = _inserter(_STRETCH_TYPE)
+
+
+def _remover(vector):
+    """An intrinsic that moves lanes behind `lane` one to the left, over it; the next follows."""
+    lanes = ir.Constant(vector, list(range(vector.count)))
+
+    @intrinsic
+    def shift_out(typing_context, target, lane):
+        def generate(context, builder, signature, args):
+            address, lane = args
+            kept = _load(builder, address, vector)
+            if vector is _STRETCH_TYPE:
+                end = builder.add(address, ir.Constant(_WORD, 4 * STRETCH))
+                next_value = builder.load(builder.inttoptr(end, _INT32.as_pointer()), align=4)
+                last = ir.Constant(_INT32, STRETCH - 1)
+                shifted = builder.insert_element(_shift(builder, kept, 1), next_value, last)
+            else:
+                shifted = _load(builder, address, vector, 1)
+            is_moved = builder.icmp_signed(">=", lanes, _splat(builder, lane, vector))
+            _store(builder, builder.select(is_moved, shifted, kept), address)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64), generate
+
+    return shift_out
+
+
+shift_out_block = _remover(_BLOCK_TYPE)
+shift_out_stretch = _remover(_STRETCH_TYPE)
+
+
+@intrinsic
+def fill_block(typing_context, target, value):
+    """Sets a block to one value."""
+
+    def generate(context, builder, signature, args):
+        _store(builder, _splat(builder, args[1], _BLOCK_TYPE), args[0])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
+
+
+@inline
+def fill(address, count, value):
+    """Sets integers to one value."""
+    if count < BLOCK:
+        for i in range(count):
+            ints_at(address)[i] = value
+    else:
+        for i in range(0, count - BLOCK, BLOCK):
+            fill_block(address + 4 * i, value)
+        fill_block(address + 4 * (count - BLOCK), value)
+
+
+@intrinsic
+def add_words(typing_context, target, source):
+    """Adds eight words to eight others."""
+
+    def generate(context, builder, signature, args):
+        left, right = (_load(builder, address, _WORDS_TYPE) for address in args)
+        _store(builder, builder.add(left, right), args[0])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
+
+
+@intrinsic
+def first_match(typing_context, left, left_value, right, right_value):
+    """First place of two stretches at which both hold the value looked for; `STRETCH` if none."""
+
+    def generate(context, builder, signature, args):
+        is_left, is_right = (
+            builder.icmp_signed(
+                "==",
+                _load(builder, address, _STRETCH_TYPE),
+                _splat(builder, value, _STRETCH_TYPE),
+            )
+            for address, value in (args[:2], args[2:])
+        )
+        return _first_set(builder, builder.bitcast(builder.and_(is_left, is_right), _WORD))
+
+    int64 = types.int64
+    return int64(int64, int64, int64, int64), generate
+
+
+@intrinsic
+def first_below(typing_context, address, key, flip):
+    """First place of a stretch whose value, exclusive-or `flip`, is below `key`; else `STRETCH`."""
+
+    def generate(context, builder, signature, args):
+        values = _load(builder, args[0], _STRETCH_TYPE)
+        key, flip = (_splat(builder, arg, _STRETCH_TYPE) for arg in args[1:])
+        is_below = builder.icmp_signed("<", builder.xor(values, flip), key)
+        return _first_set(builder, builder.bitcast(is_below, _WORD))
+
+    int64 = types.int64
+    return int64(int64, int64, int64), generate
