@@ -3,7 +3,13 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from lob_core.testing.programs import count_launches, host_primitives
+from lob_core.testing.programs import (
+    count_branches,
+    count_launches,
+    custom_calls,
+    host_primitives,
+    lower_for_cuda,
+)
 
 SCHEDULED = """HloModule jit_run, is_scheduled=true
 
@@ -82,3 +88,21 @@ def test_host_primitives__finds_callbacks_at_any_depth():
 
     assert host_primitives(quiet, 1.0) == []
     assert host_primitives(loud, 1.0) == ["pure_callback"]
+
+
+def test_lowered_programs__show_callbacks_and_branches_but_not_choices_of_a_platform():
+    def chosen(x):
+        return jax.lax.platform_dependent(x, cpu=jnp.sin, default=jnp.cos)
+
+    def branch(x):
+        return jax.lax.cond(x > 0, chosen, jnp.tan, x)
+
+    def callback(x):
+        return jax.pure_callback(np.sin, jax.ShapeDtypeStruct((), jnp.float32), x)
+
+    x = jax.ShapeDtypeStruct((), jnp.float32)
+    programs = [lower_for_cuda(function, x) for function in (chosen, branch)]
+    assert [count_branches(program) for program in programs] == [0, 1]
+    assert [custom_calls(program) for program in programs] == [[], []]
+    text = jax.jit(callback).lower(x).as_text()
+    assert any("callback" in name for name in custom_calls(text))

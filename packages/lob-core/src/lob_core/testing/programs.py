@@ -22,6 +22,7 @@ _FREE: Final = frozenset(
     )
 )
 """Instructions of a scheduled GPU program that launch nothing."""
+_DEFINED: Final = re.compile(r"^\s*(%[\w.]+)(?::\d+)? = \"?([\w.]+)\"?(?:\((%[\w.]+))?")
 _COMPUTATION: Final = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\) -> .* \{$")
 _INSTRUCTION: Final = re.compile(r"^\s+(?:ROOT )?%?[\w.\-]+ = .*? ([a-z][\w\-]*)\(")
 _CALLED: Final = re.compile(r"(body|condition|to_apply|calls|\w+_computation)=%?([\w.\-]+)")
@@ -89,6 +90,33 @@ def lower_for_cuda(function: Callable[..., Any], *args: Any) -> str:
             disabled_checks=[export.DisabledSafetyCheck.custom_call(TRITON)],
         )(*args)
     return str(exported.mlir_module())
+
+
+def custom_calls(lowered: str) -> list[str]:
+    """Targets of the custom calls of a StableHLO program, in order: kernels, callbacks."""
+    return re.findall(r"stablehlo.custom_call @([\w$.]+)", lowered)
+
+
+def count_branches(lowered: str) -> int:
+    """Branches of a StableHLO program that are decided while it runs.
+
+    Those that depend on the platform only have a constant condition, and XLA removes them.
+    """
+    constants: set[str] = set()
+    branches = 0
+    for line in lowered.splitlines():
+        match = _DEFINED.match(line)
+        if match is None:
+            continue
+        name, operation, condition = match.groups()
+        constants.discard(name)
+        if operation in ("stablehlo.case", "stablehlo.if"):
+            branches += condition not in constants
+            if condition in constants:
+                constants.add(name)
+        elif operation == "stablehlo.constant":
+            constants.add(name)
+    return branches
 
 
 def count_launches(optimized: str) -> Launches:
