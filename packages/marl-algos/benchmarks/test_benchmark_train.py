@@ -1,5 +1,6 @@
 """Environment steps per second with and without learning; compiling is outside the timed region."""
 
+import functools
 import time
 
 import jax
@@ -7,13 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from lob_core.runtime import configure_cpu
+from lob_core.usage import watch
 
 configure_cpu()
 
 from marl_algos.conf.load import load_config  # noqa: E402
 from marl_algos.data import make_market  # noqa: E402
 from marl_algos.learners import LEARNERS  # noqa: E402
-from marl_algos.rollout import step_batch  # noqa: E402
+from marl_algos.rollout import collect, step_batch  # noqa: E402
 from marl_algos.train import make_learner  # noqa: E402
 
 SETTINGS = {
@@ -48,6 +50,17 @@ def prepare(overrides):
     return config, market, learner, params, state
 
 
+def timed(benchmark, run):
+    """Benchmarks a function and notes how busy and how full the device was; its last result."""
+    device = jax.devices()[0]
+    with watch(device) as usage:
+        result = benchmark.pedantic(run, rounds=5, warmup_rounds=1)
+    benchmark.extra_info.update(
+        utilization=usage.utilization, peak_memory_mib=(usage.peak_bytes or 0) // 2**20
+    )
+    return result
+
+
 def describe(benchmark, config, num_steps):
     rate = num_steps / benchmark.stats.stats.median
     benchmark.extra_info.update(
@@ -58,6 +71,7 @@ def describe(benchmark, config, num_steps):
         messages_per_step=config.env.messages_per_step,
         num_slots=config.env.num_slots or 128,
         network=config.network.kind,
+        precision=config.network.precision,
         device=jax.devices()[0].device_kind,
         jax=jax.__version__,
     )
@@ -72,10 +86,37 @@ def test_benchmark_ippo_update(benchmark, name):
         return jax.block_until_ready(update(state, params))
 
     _, metrics = run()
-    benchmark.pedantic(run, rounds=5, warmup_rounds=1)
+    timed(benchmark, run)
     describe(benchmark, config, config.algo.num_envs * config.algo.num_steps)
     assert metrics["finite"]
     assert metrics["agents"]["execution"]["first_ratio_error"] < 1e-4
+
+
+@pytest.mark.parametrize("name", ["default", "gru64_256x64", "gru256_64x128"])
+def test_benchmark_ippo_rollout(benchmark, name):
+    """The first part of an update; what is left of the whole is learning."""
+    config, market, learner, params, state = prepare(SETTINGS[name])
+
+    @jax.jit
+    def rollout(state, params):
+        return collect(
+            market.env,
+            params,
+            functools.partial(learner.act, state.agents),
+            functools.partial(learner.values, state.agents),
+            state.rollout,
+            state.key,
+            learner.num_steps,
+        )
+
+    def run():
+        return jax.block_until_ready(rollout(state, params))
+
+    _, trajectories, _, metrics = run()
+    timed(benchmark, run)
+    describe(benchmark, config, config.algo.num_envs * config.algo.num_steps)
+    assert np.isfinite(trajectories["execution"].value).all()
+    assert float(metrics["market"]["volume"]) > 0.0
 
 
 @pytest.mark.parametrize("name", LEARNERS)
@@ -94,7 +135,7 @@ def test_benchmark_learner_update(benchmark, name):
         now["state"], metrics = jax.block_until_ready(update(now["state"], params))
         return metrics
 
-    metrics = benchmark.pedantic(run, rounds=5, warmup_rounds=1)
+    metrics = timed(benchmark, run)
     describe(benchmark, config, config.algo.num_envs * config.algo.num_steps)
     assert metrics["finite"]
     assert np.isfinite(metrics["agents"]["execution"]["loss"])
@@ -123,7 +164,7 @@ def test_benchmark_environment_only(benchmark, num_envs):
         return jax.block_until_ready(run(state.rollout.env_state, jax.random.key(1)))
 
     _, (volume, done) = play()
-    benchmark.pedantic(play, rounds=5, warmup_rounds=1)
+    timed(benchmark, play)
     describe(benchmark, config, num_envs * num_steps)
     assert int(np.sum(done)) == num_envs
     assert int(np.sum(volume)) > 0
