@@ -93,9 +93,9 @@ class QuoteStuffing(Manipulator):
     """`quote_stuffing`: floods the market with orders that it takes back on the next step.
 
     On every step it wants `num_quotes` orders a side of q shares, one tick apart, from
-    `bait_offset` ticks behind the touch; on odd steps a tick deeper and of one share more, so
-    that every order is cancelled and sent again. It fills what others see of recent messages and
-    hopes that nothing trades.
+    `bait_offset` ticks behind the touch; on odd steps beyond those of even steps, so that every
+    order is cancelled and another sent while the touch stands still. It fills what others see of
+    recent messages and hopes that nothing trades.
 
     Attributes:
         fixed_quant_value: q, shares.
@@ -135,9 +135,9 @@ class QuoteStuffing(Manipulator):
 
     def plot(self, key: Array, agent: AgentState, plan: tuple[()], market: MarketState) -> Plot:
         """See the class."""
-        odd = market.step % 2
-        size = self.fixed_quant_value + odd
-        depths = [self.bait_offset + odd + level for level in range(self.num_quotes)]
+        size = self.fixed_quant_value
+        nearest = self.bait_offset + self.num_quotes * (market.step % 2)
+        depths = [nearest + level for level in range(self.num_quotes)]
         bids = [(Side.BID, agent.best_bid - depth, size) for depth in depths]
         asks = [(Side.ASK, agent.best_ask + depth, size) for depth in depths]
         return Plot(wanted_orders(*bids, *asks), jnp.zeros((), jnp.int32), plan)
