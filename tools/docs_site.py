@@ -163,11 +163,8 @@ def on_files(files: Files, config: Any) -> Files:
             files.remove(file)
     pages = [page for _, part in outline() for page in part]
     addresses = {page.source.resolve(): page.address for page in pages}
-    addresses |= {
-        page.source.parent.resolve(): page.address
-        for page in pages
-        if page.source.name == "README.md" and page.source.parent != ROOT
-    }
+    for page in pages:  # a link to a folder leads to its first page
+        addresses.setdefault(page.source.parent.resolve(), page.address)
     for page in pages:
         text = followed(content(page), page, addresses)
         files.append(File.generated(config, page.address, content=text))
