@@ -8,6 +8,11 @@ from lob_core.flow.queue_reactive import (
     QueueReactiveParams,
     QueueReactiveState,
 )
+from lob_core.flow.value_traders import (
+    ValueTraders,
+    ValueTradersParams,
+    ValueTradersState,
+)
 from lob_core.flow.zero_intelligence import (
     ZeroIntelligence,
     ZeroIntelligenceParams,
@@ -25,6 +30,9 @@ __all__ = [
     "QueueReactive",
     "QueueReactiveParams",
     "QueueReactiveState",
+    "ValueTraders",
+    "ValueTradersParams",
+    "ValueTradersState",
     "ZeroIntelligence",
     "ZeroIntelligenceParams",
     "ZeroIntelligenceState",

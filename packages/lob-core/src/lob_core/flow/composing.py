@@ -141,7 +141,7 @@ def choose_cancels(events: Events, look: Look) -> tuple[Array, Array]:
     is_usable = look.cancel_rate[drawn] > 0
     if num_messages == 1:
         return drawn, is_usable
-    num_bids, num_asks = _num_taken(events, look.book)
+    num_bids, num_asks = _num_taken(events, look)
     is_bid = drawn < num_orders // 2
     is_usable &= jnp.where(is_bid, drawn >= num_bids, drawn >= num_asks + num_orders // 2)
     is_usable &= jnp.pad(events.is_cancel, (0, num_draws - num_messages), constant_values=True)
@@ -154,9 +154,16 @@ def choose_cancels(events: Events, look: Look) -> tuple[Array, Array]:
     return drawn[mine], cancel_turn <= turn[-1]
 
 
-def _num_taken(events: Events, book: BookState) -> Array:
-    """`[2]` int32: bids and asks at the front that the market orders of these events reach."""
-    is_hit = events.is_market & ~events.is_cancel
+def _num_taken(events: Events, look: Look) -> Array:
+    """`[2]` int32: bids and asks at the front that market orders of these events can reach.
+
+    Limit orders that cross the spread count as such.
+    """
+    book = look.book
+    is_crossing = jnp.where(
+        events.is_buy, events.price >= look.best_ask, events.price <= look.best_bid
+    )
+    is_hit = (events.is_market | is_crossing) & ~events.is_cancel
     hits = jnp.stack([is_hit & ~events.is_buy, is_hit & events.is_buy])
     sizes = jnp.stack([book.bids.size, book.asks.size])
     num_slots = sizes.shape[-1]
