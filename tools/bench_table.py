@@ -31,21 +31,19 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def print_table(title: str, rows: list[dict[str, str]]) -> None:
-    """Prints one table for each kind of benchmark: those that say `what` they time, and others.
+    """Prints one table.
 
-    Columns are those that any row has; a row leaves blank what it does not record.
+    If benchmarks say `what` they time, that is the first column in place of their names. Columns
+    are those that any row has; a row leaves blank what it does not record.
     """
-    print(f"\n{title}")
-    for group in ([r for r in rows if "what" in r], [r for r in rows if "what" not in r]):
-        columns = list(dict.fromkeys(column for row in group for column in row))
-        if group and "what" in group[0]:  # says more than the name of the test
-            columns = ["what", *(c for c in columns if c not in ("what", "benchmark", "device"))]
-        widths = {c: max(len(c), *(len(row.get(c, "")) for row in group)) for c in columns}
-        if columns:
-            print()
-            print("  ".join(c.ljust(widths[c]) for c in columns).rstrip())
-        for row in group:
-            print("  ".join(row.get(c, "").ljust(widths[c]) for c in columns).rstrip())
+    if any("what" in row for row in rows):
+        rows = [{"what": row.get("what", row["benchmark"])} | row for row in rows]
+        rows = [{k: v for k, v in row.items() if k not in ("benchmark", "device")} for row in rows]
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    widths = {c: max(len(c), *(len(row.get(c, "")) for row in rows)) for c in columns}
+    print(f"\n{title}\n")
+    for row in [{c: c for c in columns}, *rows]:
+        print("  ".join(row.get(c, "").ljust(widths[c]) for c in columns).rstrip())
 
 
 def main(paths: list[str]) -> None:
