@@ -9,10 +9,11 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Sets XLA's flags before JAX runs; long proofs (`-m learn`) are worth optimizing."""
+    """Sets XLA's flags before JAX runs: four devices, optimization for long proofs only."""
     if config.option.markexpr != "learn":
         flags = os.environ.get("XLA_FLAGS", "")
-        os.environ["XLA_FLAGS"] = f"{flags} --xla_backend_optimization_level=0"
+        own = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count=4"
+        os.environ["XLA_FLAGS"] = f"{flags} {own}"
     configure_cpu()
 
 

@@ -1,6 +1,7 @@
 """Each probe isolates one part of PPO; expected values are closed forms."""
 
 import dataclasses
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -40,51 +41,96 @@ def outputs(ppo, state, obs, name="agent"):
     is_first = jnp.ones((1,), bool)
 
     @jax.jit
-    def run(agents):
+    def run(agents, obs):
         outputs = ppo.distributions(agents, obs, ppo.initial_carry(1), is_first, {})
         _, distribution, value = outputs[name]
         return value[0], distribution.mode()[0]
 
-    return run(state.agents)
+    return run(state.agents, obs)
 
 
-def test_probe__constant_reward_has_value_one():
-    ppo, state, _ = train(testing.ConstantReward())
-    value, _ = outputs(ppo, state, {"agent": [[0.0], [0.0]]})
-    assert value == pytest.approx([1.0, 1.0], abs=0.1)
+class Trained(NamedTuple):
+    ppo: PPO
+    states: Any
+    metrics: Any
+
+    def on(self, probe):
+        """What was learned on one probe, `(state, metrics)`."""
+        number = PROBES.index(probe)
+        return jax.tree.map(lambda x: x[number], (self.states, self.metrics))
 
 
-def test_probe__value_follows_the_observation():
-    ppo, state, metrics = train(testing.RewardIsObservation())
-    value, _ = outputs(ppo, state, {"agent": [[1.0], [-1.0]]})
-    assert value == pytest.approx([1.0, -1.0], abs=0.1)
+PROBES = (
+    testing.ConstantReward,
+    testing.RewardIsObservation,
+    testing.DelayedReward,
+    testing.ActionDecides,
+    testing.ObservationTimesAction,
+    testing.EarlyFinish,
+    testing.EndlessReward,
+)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """One program that learns on each of the probes apart."""
+    env = testing.OneOf(*(probe() for probe in PROBES))
+    types = {"agent": TypeConfig(SETTINGS, SMALL)}
+    ppo = PPO(env, types, num_envs=16, num_steps=8, num_updates=80)
+
+    @jax.jit
+    @jax.vmap
+    def run(number):
+        return jax.lax.scan(
+            lambda state, _: ppo.update(state, number),
+            ppo.init(jax.random.key(0), number),
+            length=80,
+        )
+
+    states, metrics = run(jnp.arange(len(PROBES)))
+    assert bool(jnp.all(metrics["finite"]))
+    return Trained(ppo, states, metrics)
+
+
+@pytest.mark.parametrize(
+    ("probe", "obs", "values"),
+    [
+        (testing.ConstantReward, [[0.0], [0.0]], [1.0, 1.0]),
+        (testing.RewardIsObservation, [[1.0], [-1.0]], [1.0, -1.0]),
+        (testing.DelayedReward, [[0.0], [1.0]], [DISCOUNT, 1.0]),
+        (testing.EarlyFinish, [[1.0], [1.0]], [1.0, 1.0]),
+        (testing.EndlessReward, [[0.0], [0.0]], [10.0, 10.0]),  # cut, never terminal
+    ],
+)
+def test_probe__critic_knows_the_value(trained, probe, obs, values):
+    state, _ = trained.on(probe)
+    value, _ = outputs(trained.ppo, state, {"agent": obs})
+    assert value == pytest.approx(values, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("probe", "obs", "actions"),
+    [
+        (testing.ActionDecides, [[0.0], [0.0]], [1, 1]),
+        (testing.ObservationTimesAction, [[1.0], [-1.0]], [1, 0]),
+    ],
+)
+def test_probe__action_that_pays_is_taken(trained, probe, obs, actions):
+    state, metrics = trained.on(probe)
+    _, action = outputs(trained.ppo, state, {"agent": obs})
+    assert action.tolist() == actions
+    assert metrics["agents"]["agent"]["episode_return"][-1] > 0.9
+
+
+def test_probe__critic_explains_what_can_be_explained(trained):
+    _, metrics = trained.on(testing.RewardIsObservation)
     assert metrics["agents"]["agent"]["explained_variance"][-1] > 0.95
 
 
-def test_probe__value_of_a_delayed_reward_is_discounted():
-    ppo, state, _ = train(testing.DelayedReward())
-    value, _ = outputs(ppo, state, {"agent": [[0.0], [1.0]]})
-    assert value == pytest.approx([DISCOUNT, 1.0], abs=0.1)
-
-
-def test_probe__action_that_pays_is_taken():
-    ppo, state, metrics = train(testing.ActionDecides())
-    _, action = outputs(ppo, state, {"agent": [[0.0], [0.0]]})
-    assert action.tolist() == [1, 1]
-    assert metrics["agents"]["agent"]["episode_return"][-1] > 0.9
-
-
-def test_probe__action_depends_on_the_observation():
-    ppo, state, metrics = train(testing.ObservationTimesAction())
-    _, action = outputs(ppo, state, {"agent": [[1.0], [-1.0]]})
-    assert action.tolist() == [1, 0]
-    assert metrics["agents"]["agent"]["episode_return"][-1] > 0.9
-
-
-def test_probe__truncation_is_bootstrapped_not_terminal():
-    ppo, state, _ = train(testing.EndlessReward(), num_updates=80)
-    value, _ = outputs(ppo, state, {"agent": [[0.0], [0.0]]})
-    assert value == pytest.approx([10.0, 10.0], abs=0.1)
+def test_probe__pay_after_an_early_finish_is_ignored(trained):
+    _, metrics = trained.on(testing.EarlyFinish)
+    assert metrics["agents"]["agent"]["episode_return"][-1] == pytest.approx(1.0)
+    assert metrics["agents"]["agent"]["reward_mean"][-1] == pytest.approx(1.0)
 
 
 def test_probe__rewards_can_be_scaled_by_their_returns():
@@ -105,14 +151,6 @@ def test_probe__rewards_can_be_scaled_by_their_returns():
     value, _ = outputs(ppo, state, {"agent": [[0.0], [0.0]]})
     assert 1000.0 < scale < 10_000.0
     assert value * scale == pytest.approx([10_000.0] * 2, rel=0.05)
-
-
-def test_probe__pay_after_an_early_finish_is_ignored():
-    ppo, state, metrics = train(testing.EarlyFinish())
-    value, _ = outputs(ppo, state, {"agent": [[1.0], [1.0]]})
-    assert value == pytest.approx([1.0, 1.0], abs=0.1)
-    assert metrics["agents"]["agent"]["episode_return"][-1] == pytest.approx(1.0)
-    assert metrics["agents"]["agent"]["reward_mean"][-1] == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("make", [PPO, make_mappo], ids=["ippo", "mappo"])

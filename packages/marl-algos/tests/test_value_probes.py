@@ -1,5 +1,7 @@
 """Probes of Q-learning, alone and mixed; expected values are closed forms."""
 
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -53,54 +55,87 @@ def values_of(learner, state, obs, name="agent"):
     return network.apply(agent.params, carry, obs, jnp.ones(obs.shape[:-1], bool))[1][0, 0]
 
 
-def test_probe__constant_reward_has_value_one():
-    learner, state, _ = train(testing.ConstantReward())
-    values = values_of(learner, state, [[0.0], [0.0]])
-    np.testing.assert_allclose(values, np.ones((2, 2)), atol=0.1)
+PROBES = (
+    testing.ConstantReward,
+    testing.RewardIsObservation,
+    testing.DelayedReward,
+    testing.ObservationTimesAction,
+    testing.EarlyFinish,
+    testing.EndlessReward,
+)
+VARIANTS = {
+    "plain": {"n_step": 1, "double": False, "dueling": False},
+    "double, dueling": {"n_step": 3, "double": True, "normalize_reward": True},
+}
 
 
-def test_probe__value_follows_the_observation():
-    learner, state, _ = train(testing.RewardIsObservation(), dueling=False)
-    values = values_of(learner, state, [[1.0], [-1.0]])
-    np.testing.assert_allclose(values, np.array([[1.0, 1.0], [-1.0, -1.0]]), atol=0.1)
+class Trained(NamedTuple):
+    learner: DQN
+    states: Any
+    metrics: Any
+
+    def on(self, probe):
+        """What was learned on one probe, `(state, metrics)`."""
+        number = PROBES.index(probe)
+        return jax.tree.map(lambda x: x[number], (self.states, self.metrics))
 
 
-@pytest.mark.parametrize("n_step", [1, 3])
-def test_probe__value_of_a_delayed_reward_is_discounted(n_step):
-    learner, state, _ = train(testing.DelayedReward(), n_step=n_step)
-    values = values_of(learner, state, [[0.0], [1.0]])
-    assert values[0] == pytest.approx([DISCOUNT] * 2, abs=0.1)
-    assert values[1] == pytest.approx([1.0] * 2, abs=0.1)
+@pytest.fixture(scope="module", params=VARIANTS)
+def trained(request):
+    """One program that learns on each of the probes apart."""
+    env = testing.OneOf(*(probe() for probe in PROBES))
+    settings = DQNConfig(**{**SETTINGS, **VARIANTS[request.param]})
+    types = {"agent": TypeConfig(settings, SMALL)}
+    learner = DQN(env, types, num_envs=16, num_steps=8, num_updates=150)
+
+    @jax.jit
+    @jax.vmap
+    def run(number):
+        return jax.lax.scan(
+            lambda state, _: learner.update(state, number),
+            learner.init(jax.random.key(0), number),
+            length=150,
+        )
+
+    states, metrics = run(jnp.arange(len(PROBES)))
+    assert bool(jnp.all(metrics["finite"]))
+    return Trained(learner, states, metrics)
 
 
-def test_probe__action_depends_on_the_observation():
-    learner, state, _ = train(testing.ObservationTimesAction())
-    values = values_of(learner, state, [[1.0], [-1.0]])
-    np.testing.assert_allclose(values, np.array([[-1.0, 1.0], [1.0, -1.0]]), atol=0.1)
-    moves = learner.play(
+@pytest.mark.parametrize(
+    ("probe", "obs", "values"),
+    [
+        (testing.ConstantReward, [[0.0], [0.0]], [[1.0, 1.0], [1.0, 1.0]]),
+        (testing.RewardIsObservation, [[1.0], [-1.0]], [[1.0, 1.0], [-1.0, -1.0]]),
+        (testing.DelayedReward, [[0.0], [1.0]], [[DISCOUNT] * 2, [1.0] * 2]),
+        (testing.ObservationTimesAction, [[1.0], [-1.0]], [[-1.0, 1.0], [1.0, -1.0]]),
+        (testing.EarlyFinish, [[1.0], [1.0]], [[1.0, 1.0], [1.0, 1.0]]),
+        (testing.EndlessReward, [[0.0], [0.0]], [[10.0] * 2, [10.0] * 2]),  # cut, never terminal
+    ],
+)
+def test_probe__action_values_are_known(trained, probe, obs, values):
+    state, _ = trained.on(probe)
+    is_scaled = trained.learner.types["agent"].settings.normalize_reward
+    scale = state.agents["agent"].return_moments.rms if is_scaled else 1.0
+    learned = values_of(trained.learner, state, obs) * scale
+    np.testing.assert_allclose(learned, np.array(values), atol=0.1 * max(1.0, np.abs(values).max()))
+
+
+def test_probe__best_action_is_taken(trained):
+    state, _ = trained.on(testing.ObservationTimesAction)
+    moves = trained.learner.play(
         state.agents,
         {"agent": jax.random.key(0)},
         {"agent": jnp.array([[[1.0], [-1.0]]])},
-        learner.initial_carry(1),
+        trained.learner.initial_carry(1),
         jnp.ones(1, bool),
         greedy=True,
     )
     assert moves["agent"].action.tolist() == [[1, 0]]
 
 
-@pytest.mark.parametrize("double", [False, True])
-def test_probe__truncation_is_bootstrapped_not_terminal(double):
-    learner, state, _ = train(
-        testing.EndlessReward(), num_updates=150, n_step=3, double=double, normalize_reward=True
-    )
-    scale = state.agents["agent"].return_moments.rms
-    values = values_of(learner, state, [[0.0], [0.0]]) * scale
-    np.testing.assert_allclose(values, np.full((2, 2), 10.0), rtol=0.1)
-
-
-def test_probe__pay_after_an_early_finish_is_ignored():
-    learner, state, metrics = train(testing.EarlyFinish())
-    np.testing.assert_allclose(values_of(learner, state, [[1.0], [1.0]]), np.ones((2, 2)), atol=0.1)
+def test_probe__pay_after_an_early_finish_is_ignored(trained):
+    _, metrics = trained.on(testing.EarlyFinish)
     assert metrics["agents"]["agent"]["episode_return"][-1] == pytest.approx(1.0)
 
 

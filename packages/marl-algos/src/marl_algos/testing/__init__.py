@@ -1,6 +1,7 @@
 """What tests of learners need: probes with known values, and environments of other projects."""
 
 from marl_algos.testing.adapters import FromGymnax, FromJaxMARL
+from marl_algos.testing.combined import OneOf
 from marl_algos.testing.probes import (
     ActionDecides,
     ConstantReward,
@@ -29,6 +30,7 @@ __all__ = [
     "MaskedActions",
     "Memory",
     "ObservationTimesAction",
+    "OneOf",
     "Outcome",
     "Probe",
     "ProbeGroup",
