@@ -142,6 +142,10 @@ def test_benchmark_engine(benchmark, backend, num_books, num_messages, num_slots
 @on_grid
 def test_benchmark_while_loop(benchmark, num_books, num_messages, num_slots):
     """The yardstick; what it trades must be what the engine trades."""
+    measure_while_loop(benchmark, num_books, num_messages, num_slots)
+
+
+def measure_while_loop(benchmark, num_books, num_messages, num_slots):
     config = BookConfig(num_slots=num_slots, max_trades=num_messages, num_agents=NUM_AGENTS)
     books, messages = make_batch(num_books, num_slots, num_messages)
     play = jax.vmap(functools.partial(while_loop_engine.play, config=config))
@@ -149,6 +153,19 @@ def test_benchmark_while_loop(benchmark, num_books, num_messages, num_slots):
     trades = jax.vmap(functools.partial(process_messages, config=config))(books, messages)[1].trades
     for name in ("price", "size", "maker_order_id", "taker_order_id", "count"):
         np.testing.assert_array_equal(getattr(log, name), getattr(trades, name), err_msg=name)
+
+
+@pytest.mark.parametrize("engine", ["xla", "while_loop"])
+def test_benchmark_one_long_call(benchmark, engine):
+    """One book without dispatch, which is most of what a short call of it costs."""
+    if engine == "while_loop":
+        measure_while_loop(benchmark, 1, NUM_RECORDED, 128)
+    else:
+        config = BookConfig(num_slots=128, max_trades=NUM_RECORDED, num_agents=NUM_AGENTS)
+        books, messages = make_batch(1, 128, NUM_RECORDED)
+        play = jax.vmap(functools.partial(process_messages, config=config, backend=engine))
+        new_books, _ = measure(benchmark, play, books, messages, engine, NUM_RECORDED)
+        assert_plausible(new_books, new_books.bids.size[:, 0])
 
 
 @pytest.mark.parametrize("num_slots", [128, 1024])

@@ -3,7 +3,12 @@
 Orders lie in any slot, with the number of their message as time of arrival. A taker runs in a
 `while_loop` that looks for the best resting order on every pass; a new order takes a free slot.
 Limit (GTC), market, cancel and delete messages only, and no rule for a side that is full. It trades
-what `lob_core` trades, which the benchmarks check, and shows what sorted sides are worth.
+what `lob_core` trades, which the benchmarks check.
+
+It flatters its kind. JAX-LOB (Frey et al. 2023, ICAIF), the engine of JaxMARL-HFT, is built in the
+same way but does more for each message: it branches on side and type by `lax.switch`, all of whose
+four branches `vmap` carries out, two of them with a matching loop, and breaks ties of price by two
+columns of time.
 """
 
 from __future__ import annotations
