@@ -108,10 +108,9 @@ def test_run__doing_nothing_earns_nothing(finished):
 def test_evaluate__plays_the_checkpoint_again_with_other_settings(finished, tmp_path, capsys):
     folder = tmp_path / "copy"
     shutil.copytree(finished, folder)
-    overrides = ["evaluation.num_episodes=4", "evaluation.split=validation"]
-    assert apps.evaluate([str(folder), *overrides]) == 0
+    assert apps.evaluate([str(folder), "evaluation.split=validation"]) == 0
     table = pl.read_parquet(folder / "evaluation.parquet")
-    assert table.height == 3 * 4
+    assert table.height == 3 * 8
     assert set(table["split"]) == {"validation"}
     assert json.loads((folder / "evaluation.json").read_text())["update"] == NUM_UPDATES
     assert apps.evaluate([str(folder), "seed=3"]) == train.USAGE_ERROR
@@ -200,7 +199,7 @@ def test_evaluation__policies_play_the_same_episodes():
     market = make_market(config)
     learner = train.make_learner(config, market)
     state = jax.jit(learner.init)(jax.random.key(0), market.params["train"])
-    evaluator = Evaluator(learner, market, 16, seed=0)
+    evaluator = Evaluator(learner, market, 8, seed=0)
     by_name = {(c.agent_type, c.policy): c for c in evaluator.contests}
     twap = evaluator.play(state.agents, "test", contest=by_name["execution", "twap"])
     learned = evaluator.play(state.agents, "test")
@@ -208,13 +207,14 @@ def test_evaluation__policies_play_the_same_episodes():
     sides = learned.results["execution"]["task_side"]
     assert (twap.results["execution"]["task_side"] == sides).all()
     assert len(np.unique(sides)) == 2
-    assert learned.record["market"]["time_ns"][0] == twap.record["market"]["time_ns"][0]
-    assert learned.record["market"]["time_ns"][0] != other.record["market"]["time_ns"][0]
+    times = learned.record["market"]["time_ns"]
+    assert (times[0] == twap.record["market"]["time_ns"][0]).all()
+    assert (times[0] != other.record["market"]["time_ns"][0]).all()
     (both,) = evaluator.combinations
     assert both.policies == {"execution": "twap", "market_maker": "avellaneda_stoikov"}
     rules = evaluator.play_with(state.agents, "test", both.env, both.actions({"market_maker": 3}))
     assert (rules.results["execution"]["task_side"] == sides).all()
-    assert rules.record["actions"]["market_maker"][0].tolist() == [3]
+    assert (rules.record["actions"]["market_maker"] == 3).all()
     again = evaluator.play(state.agents, "test")
     assert (again.results["execution"]["pnl"] == learned.results["execution"]["pnl"]).all()
 

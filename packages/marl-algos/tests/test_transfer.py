@@ -1,5 +1,7 @@
 """What carries over from one market to another: warm starts, domains, trials, averages."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ from marl_algos.checkpoint import CheckpointError, CheckpointStore, named_leaves
 from marl_algos.domains import ManyDomains, stack_domains
 from marl_algos.federated import FederatedAveraging
 from marl_algos.ippo import PPO
+from marl_algos.networks.heads import rescale_value_head
 from marl_algos.settings import NetworkConfig, PPOConfig, TypeConfig
 from marl_algos.testing import ActionDecides, Memory
 from marl_algos.transfer import warm_start
@@ -128,8 +131,39 @@ def test_federated__average_of_opposed_shards_is_decided_by_the_weights():
         assert (after[0] == after[1]).all()
     assert metrics["agents"]["agent"]["loss"].shape == (2, 2)
     alone = jax.vmap(federated.learner.update)(start, shards)[0].agents["agent"].params
-    expected = jax.tree.map(lambda x: 0.75 * x[0] + 0.25 * x[1], alone)
+    expected = jax.tree.map(lambda x: 0.75 * x[0] + 0.25 * x[1], alone["params"])
     once = FederatedAveraging(federated.learner, jnp.array([3.0, 1.0]), 1)
-    found = once.play_round(start, shards)[0].agents["agent"].params
+    found = once.play_round(start, shards)[0].agents["agent"].params["params"]
+    del expected["value_head"], found["value_head"]  # see the test of units
     for left, right in zip(jax.tree.leaves(expected), jax.tree.leaves(found), strict=True):
         np.testing.assert_allclose(left, right[0], atol=1e-5)
+
+
+def test_federated__workers_that_agree_in_other_units_agree_with_the_average():
+    federated = FederatedAveraging(learner(Payoff(num_agents=1)), jnp.array([3.0, 1.0]), 1)
+    states = federated.init(KEY, jnp.array([1.0, 1.0]))
+    agent = states.agents["agent"]
+    sample = jnp.array([[1.0, 3.0], [-40.0, 60.0]])  # value targets of two workers
+    own = jax.vmap(lambda moments, x: moments.update(x, jnp.ones(2, bool), 0.0))(
+        agent.value_moments, sample
+    )
+    apart = dataclasses.replace(
+        agent,
+        params=jax.vmap(rescale_value_head)(agent.params, agent.value_moments, own),
+        value_moments=own,
+    )
+    together = federated._average(dataclasses.replace(states, agents={"agent": apart}))
+    merged = together.agents["agent"]
+
+    def values(agent):
+        layer = agent.params["params"]["value_head"]["output"]
+        return agent.value_moments.denormalize(jnp.ones((3, 8)) @ layer["kernel"] + layer["bias"])
+
+    before, after = jax.vmap(values)(agent), jax.vmap(values)(merged)
+    np.testing.assert_allclose(after, before, rtol=1e-3, atol=1e-3)
+    plain = jax.tree.map(lambda x: 0.75 * x[0] + 0.25 * x[1], apart.params)
+    naive = dataclasses.replace(jax.tree.map(lambda x: x[0], merged), params=plain)
+    assert jnp.abs(values(naive) - before[0]).max() > 1.0  # what averaging numbers would do
+    pooled = merged.value_moments
+    assert pooled.mean[0] == pytest.approx(0.75 * 2.0 + 0.25 * 10.0)
+    assert (pooled.std[0] == pooled.std[1]).all()

@@ -1,5 +1,6 @@
 """Multi-agent reinforcement learning for limit order book markets, in JAX."""
 
+from marl_algos.clock import STARTED
 from marl_algos.dqn import DQN
 from marl_algos.ippo import PPO
 from marl_algos.learners import make_learner
@@ -13,6 +14,7 @@ __all__ = [
     "DQN",
     "MADDPG",
     "PPO",
+    "STARTED",
     "DQNConfig",
     "MADDPGConfig",
     "MixingConfig",

@@ -1,4 +1,4 @@
-"""Command lines beside training: self-play, population-based training, PSRO, evaluation."""
+"""Command lines beside training: self-play, PBT, PSRO, behavior cloning, evaluation."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ import numpy as np
 import polars as pl
 from lob_core.runtime import configure_cpu
 
+from marl_algos.baselines import BASELINES
+from marl_algos.clone import Cloning
+from marl_algos.commands import command_line, evaluate_session, exit_code
 from marl_algos.conf.load import ConfigError, load_saved
 from marl_algos.conf.populations import (
+    CloneRun,
     PBTRun,
     PSRORun,
     SelfPlayRun,
+    clone_config,
     pbt_config,
     psro_config,
     selfplay_config,
 )
-from marl_algos.harness import (
-    Session,
-    command_line,
-    evaluate_session,
-    exit_code,
-    learner_factory,
-)
+from marl_algos.demonstrations import demonstrate, shares, usable_rules
+from marl_algos.harness import Session, learner_factory
 from marl_algos.matches import take
 from marl_algos.pbt import PBT, PBTState, finite_mean, scores_of
 from marl_algos.psro import PSRO, PSROState
 from marl_algos.selfplay import SelfPlay, SelfPlayState
 from marl_algos.train import Training
-from marl_algos.types import Metrics
+from marl_algos.types import Metrics, RunnerState
 
 _ITERATION: Final = "iteration"
 
@@ -74,13 +74,15 @@ class _Population(Session[Any]):
         """Sets the length of the run; returns updates of a learner in all.
 
         Raises:
-            ConfigError: if several seeds or a warm start are asked for.
+            ConfigError: if something that only training has is asked for.
         """
         if self.config.num_seeds != 1:
             raise ConfigError(
                 f"num_seeds is {self.config.num_seeds}; populations run one seed at a time "
                 "(sweep over seeds by --multirun)"
             )
+        if self.config.num_devices != 1 or self.config.federated.num_workers != 1:
+            raise ConfigError("num_devices and federated.num_workers are for training only")
         if self.config.transfer.run is not None:
             raise ConfigError("transfer.run is for training; populations start from nothing")
         algo = self.config.algo
@@ -113,7 +115,7 @@ class SelfPlaySession(_Population):
             config = selfplay_config(self.config.selfplay)
             updates = self.begin(config.updates_per_round)
             factory = learner_factory(self.config, updates)
-            self._play = SelfPlay(self.market.env, factory, config)
+            self._play = SelfPlay(self.market.world, factory, config)
         except ValueError as error:
             raise ConfigError(str(error)) from error
         self.learner = self._play.base
@@ -121,12 +123,12 @@ class SelfPlaySession(_Population):
 
     def start(self) -> SelfPlayState:
         """Fresh learners."""
-        return self._play.init(jax.random.key(self.config.seed), self.market.params["train"])
+        return self._play.init(jax.random.key(self.config.seed), self.market.world_params)
 
     def advance(self, state: SelfPlayState) -> tuple[SelfPlayState, Metrics]:
         """One round."""
         began = time.perf_counter()
-        state, metrics, rows = self._play.play_round(state, self.market.params["train"])
+        state, metrics, rows = self._play.play_round(state, self.market.world_params)
         self.table.rows += rows
         merged = _merge(jax.device_get(list(metrics.values())))
         self.timed(began)
@@ -153,7 +155,7 @@ class PBTSession(_Population):
         except ValueError as error:
             raise ConfigError(str(error)) from error
         updates = self.begin(config.updates_per_generation)
-        self.learner = learner_factory(self.config, updates)(self.market.env)
+        self.learner = learner_factory(self.config, updates)(self.market.world)
         self._pbt = PBT(self.learner, config)
         self.table = Table(self.folder.path / "lineage.parquet", "generation")
 
@@ -164,14 +166,14 @@ class PBTSession(_Population):
             ConfigError: if the learner does not take a setting from its state.
         """
         try:
-            return self._pbt.init(jax.random.key(self.config.seed), self.market.params["train"])
+            return self._pbt.init(jax.random.key(self.config.seed), self.market.world_params)
         except ValueError as error:
             raise ConfigError(str(error)) from error
 
     def advance(self, state: PBTState) -> tuple[PBTState, Metrics]:
         """One generation; metrics are lists over members."""
         began = time.perf_counter()
-        state, metrics = self._pbt.train(state, self.market.params["train"])
+        state, metrics = self._pbt.train(state, self.market.world_params)
         state, rows = self._pbt.evolve(state, scores_of(metrics))
         self.table.rows += rows
         metrics = jax.device_get(metrics)
@@ -203,7 +205,7 @@ class PSROSession(_Population):
             self.begin(config.updates_per_response)
             self.total = config.max_iterations
             factory = learner_factory(self.config, config.updates_per_response)
-            self._psro = PSRO(self.market.env, factory, config)
+            self._psro = PSRO(self.market.world, factory, config)
         except ValueError as error:
             raise ConfigError(str(error)) from error
         self.learner = self._psro.base
@@ -212,12 +214,12 @@ class PSROSession(_Population):
 
     def start(self) -> PSROState:
         """One random policy for each type."""
-        return self._psro.init(jax.random.key(self.config.seed), self.market.params["train"])
+        return self._psro.init(jax.random.key(self.config.seed), self.market.world_params)
 
     def advance(self, state: PSROState) -> tuple[PSROState, Metrics]:
         """One iteration."""
         began = time.perf_counter()
-        state, step = self._psro.iterate(state, self.market.params["train"])
+        state, step = self._psro.iterate(state, self.market.world_params)
         self._gap = step.gap
         self.table.rows.append(dataclasses.asdict(step))
         agents = {
@@ -237,6 +239,68 @@ class PSROSession(_Population):
         """The newest policy of every type."""
         newest = int(state.size) - 1
         return {name: take(pool.agents, newest) for name, pool in state.pools.items()}
+
+
+class CloneSession(_Population):
+    """Behavior cloning; a step is an epoch. `clone.parquet` says how well rules are imitated."""
+
+    def setup(self) -> None:
+        """Makes the learner and plays the rules."""
+        assert isinstance(self.config, CloneRun)
+        section = self.config.clone
+        try:
+            config = clone_config(section)
+            self.begin(1)
+            rules = usable_rules(self.market.env, section.rules, BASELINES)
+            self.learner = learner_factory(self.config, 1)(self.market.env)
+            self._cloning = Cloning(self.learner, config)
+            if self.market.world is not self.market.env:
+                raise ConfigError("rules are imitated in the market itself: no domains, no trials")
+            shown = demonstrate(
+                self.market.env,
+                self.market.params["train"],
+                rules,
+                section.choices,
+                section.num_episodes,
+                jax.random.key(self.config.seed),
+            )
+        except ValueError as error:
+            raise ConfigError(f"clone: {error}") from error
+        split = {name: shares(one, section.held_out) for name, one in shown.items()}
+        self._shown = {name: pair[0] for name, pair in split.items()}
+        self._held_out = {name: pair[1] for name, pair in split.items()}
+        self.total, self.env_steps_per_step = config.num_epochs, 0
+        self.table = Table(self.folder.path / "clone.parquet", "epoch")
+        self._epoch = jax.jit(self._cloning.epoch)
+        self._judge = jax.jit(self._cloning.judge)
+
+    def start(self) -> RunnerState:
+        """Policies that have seen nothing yet."""
+        key = jax.random.key(self.config.seed)
+        state: RunnerState = jax.jit(self.learner.init)(key, self.market.params["train"])
+        agents = self._cloning.start(state.agents, self._shown)
+        return dataclasses.replace(state, agents=agents)
+
+    def advance(self, state: RunnerState) -> tuple[RunnerState, Metrics]:
+        """One epoch."""
+        began = time.perf_counter()
+        key, key_epoch = jax.random.split(state.key)
+        agents, metrics = self._epoch(state.agents, self._shown, key_epoch)
+        update = state.update + 1
+        state = dataclasses.replace(state, agents=agents, key=key, update=update)
+        judged = jax.device_get(self._judge(agents, self._held_out))
+        for name, numbers in judged.items():
+            row = {"epoch": int(update), "agent_type": name}
+            self.table.rows.append(row | {key: float(x) for key, x in numbers.items()})
+            metrics[name] |= {f"held_out_{key}": x for key, x in numbers.items()}
+        losses = [float(numbers["loss"]) for numbers in metrics.values()]
+        self.timed(began)
+        finite = np.isfinite(losses).all()
+        return state, {"finite": finite, "agents": metrics, "market": {}, "counters": {}}
+
+    def policies(self, state: RunnerState) -> dict[str, Any]:
+        """Those of every type."""
+        return state.agents
 
 
 def _merge(each: list[Metrics]) -> Metrics:
@@ -269,11 +333,17 @@ def psro(arguments: Sequence[str] | None = None) -> int:
     return command_line("psro", PSROSession, arguments)
 
 
+def clone(arguments: Sequence[str] | None = None) -> int:
+    """`python -m marl_algos.clone [overrides]`; returns the exit code."""
+    return command_line("clone", CloneSession, arguments)
+
+
 SESSIONS: Final[dict[str, type[Session[Any]]]] = {
     "config": Training,
     "selfplay": SelfPlaySession,
     "pbt": PBTSession,
     "psro": PSROSession,
+    "clone": CloneSession,
 }
 """Kinds of runs by the name of their primary configuration."""
 _CHANGEABLE = ("evaluation.", "device=", "progress=")

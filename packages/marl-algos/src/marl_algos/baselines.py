@@ -86,7 +86,7 @@ def make_contests(env: MarketEnv) -> list[Contest]:
     contests = []
     for spec in env.config.agents:
         for baseline in BASELINES.get(spec.kind, ()):
-            other_env = _with_baselines(env, {spec.name: baseline})
+            other_env = with_baselines(env, {spec.name: baseline})
             space = other_env.groups[spec.name].action_space
             choices = space.n if isinstance(space, Discrete) else 1
             contests.append(Contest(baseline.name, spec.name, other_env, choices))
@@ -101,7 +101,7 @@ def make_combinations(env: MarketEnv) -> list[Combination]:
         for names in itertools.combinations(sorted(first), size):
             chosen = {name: first[name] for name in names}
             policies = {name: baseline.name for name, baseline in chosen.items()}
-            combinations.append(Combination(policies, _with_baselines(env, chosen)))
+            combinations.append(Combination(policies, with_baselines(env, chosen)))
     return combinations
 
 
@@ -124,7 +124,7 @@ def calibrated_params(env: MarketEnv, params: EnvParams, training: EnvParams) ->
     return dataclasses.replace(params, calibration=calibration)
 
 
-def _with_baselines(env: MarketEnv, baselines: Mapping[str, Baseline]) -> MarketEnv:
+def with_baselines(env: MarketEnv, baselines: Mapping[str, Baseline]) -> MarketEnv:
     """The market with the action schemes of some types exchanged."""
     specs = tuple(
         _with_action(spec, baselines[spec.name].action) if spec.name in baselines else spec

@@ -113,7 +113,7 @@ class CheckpointStore:
         )["leaves"]
         flat, structure = jax.tree.flatten(like)
         leaves = [
-            jax.random.wrap_key_data(value) if _is_key(leaf) else jnp.asarray(value)
+            jax.random.wrap_key_data(value) if _is_key(leaf) else jax.device_put(value)
             for leaf, value in zip(flat, (restored[path] for path in expected), strict=True)
         ]
         tree: _T = jax.tree.unflatten(structure, leaves)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, cast
 
 import jax
-from lob_core.flow import Hawkes, ZeroIntelligence
 from lob_core.replay import ReplayWindows
 from lob_core.types import BookConfig
 from lob_data import LobDataError, PrepareOptions, Store, open_store, prepare
@@ -19,16 +19,15 @@ from marl_envs.background import FlowBackground
 
 from marl_algos.conf.load import ConfigError
 from marl_algos.conf.schema import AgentSection, Config
+from marl_algos.domains import ManyDomains, stack_domains
+from marl_algos.flows import make_domains, make_flow
+from marl_algos.trials import Trials
+from marl_algos.types import Environment
 
 Array: TypeAlias = jax.Array
 Split: TypeAlias = Literal["train", "validation", "test"]
 
 SPLITS: Final[tuple[Split, ...]] = ("train", "validation", "test")
-FLOWS: Final[dict[str, type[ZeroIntelligence] | type[Hawkes]]] = {
-    "zero_intelligence": ZeroIntelligence,
-    "hawkes": Hawkes,
-}
-"""Order-flow models that a configuration can name."""
 _DEFAULT_SLOTS: Final = 128
 
 
@@ -45,11 +44,32 @@ class Market:
         params: parameters by split. Splits share no window of recorded data, and no opening book
             of a flow model.
         description: what the data is, for the record of the run; `hash` identifies it.
+        domains: parameters of further markets that learners train in.
+        trial_episodes: episodes of one task that follow each other while learning.
     """
 
     env: MarketEnv
     params: dict[Split, EnvParams]
     description: dict[str, Any]
+    domains: tuple[EnvParams, ...] = ()
+    trial_episodes: int = 1
+
+    @functools.cached_property
+    def world(self) -> Environment:
+        """What learners train in: the market, in any of its domains, in trials."""
+        return self.in_trials(
+            ManyDomains(self.env, 1 + len(self.domains)) if self.domains else self.env
+        )
+
+    @functools.cached_property
+    def world_params(self) -> Any:
+        """Parameters of `world`."""
+        training = self.params["train"]
+        return stack_domains([training, *self.domains]) if self.domains else training
+
+    def in_trials(self, env: Environment) -> Environment:
+        """An environment with the agent types of the market, as learners see it."""
+        return Trials(env, self.trial_episodes) if self.trial_episodes > 1 else env
 
 
 def make_market(config: Config) -> Market:
@@ -106,18 +126,29 @@ def agent_spec(name: str, section: AgentSection) -> AgentSpec:
 
 def _embedded_market(config: Config) -> Market:
     data = config.data
-    if data.flow not in FLOWS:
-        raise ConfigError(f"data.flow is {data.flow!r}; allowed: {', '.join(sorted(FLOWS))}")
     try:
-        model = FLOWS[data.flow](refresh_every=data.refresh_every)
-    except ValueError as error:
-        raise ConfigError(f"data.refresh_every: {error}") from error
+        model, params = make_flow(config)
+        others = make_domains(config, model, params)
+    except LobDataError as error:
+        raise DataError(f"fitted parameters: {error}") from error
     env = make_env(config, config.env.num_slots or _DEFAULT_SLOTS)
     key, size = jax.random.key(data.seed), data.num_openings
-    pool = env.make_params(model, key=key, num_openings=size * len(SPLITS))
-    params = {split: _part(pool, slice(i * size, (i + 1) * size)) for i, split in enumerate(SPLITS)}
-    facts = {"flow": repr(model), "seed": data.seed, "num_openings": data.num_openings}
-    return Market(env, params, _described("embedded", facts))
+
+    def openings(flow_params: Any, number: int) -> EnvParams:
+        return env.make_params(model, flow_params=flow_params, key=key, num_openings=number)
+
+    pool = openings(params, size * len(SPLITS))
+    splits = {split: _part(pool, slice(i * size, (i + 1) * size)) for i, split in enumerate(SPLITS)}
+    facts: dict[str, Any] = {
+        "flow": repr(model),
+        "seed": data.seed,
+        "num_openings": data.num_openings,
+    }
+    if data.params is not None:
+        facts["params"] = hashlib.sha256(Path(data.params).read_bytes()).hexdigest()
+    domains = tuple(openings(other, size) for other in others)
+    trials = config.trials.num_episodes
+    return Market(env, splits, _described("embedded", facts), domains, trials)
 
 
 def _part(pool: EnvParams, rows: slice) -> EnvParams:
@@ -142,7 +173,8 @@ def _replay_market(config: Config, store: Store) -> Market:
         "windows": {split: w.num_windows for split, w in windows.items()},
         "num_slots": needed,
     }
-    return Market(env, params, _described(config.data.kind, facts))
+    description = _described(config.data.kind, facts)
+    return Market(env, params, description, trial_episodes=config.trials.num_episodes)
 
 
 def _windows(config: Config, store: Store, split: Split, slots: int | None) -> ReplayWindows:

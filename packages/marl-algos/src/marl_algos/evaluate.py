@@ -185,25 +185,26 @@ class Evaluator:
         key: Array,
         sampled: Array,
     ) -> tuple[Results, Array, dict[str, Any]]:
-        """Traced: all episodes side by side, step by step."""
-        num_episodes = self.num_episodes
+        """Traced: all episodes side by side, step by step; of a trial the last one counts."""
+        num_episodes, num_steps = self.num_episodes, env.config.num_steps
+        seen = self.market.in_trials(env)
         keys = jax.vmap(lambda e: jax.random.fold_in(key, e))(jnp.arange(num_episodes))
         key_policy = jax.random.fold_in(key, num_episodes)
 
         def keys_of_step(step: Array) -> Array:
             return jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, step)
 
-        obs, state = jax.vmap(env.reset_env, in_axes=(0, None))(keys_of_step(jnp.int32(0)), params)
-        window = getattr(state.background, "window", jnp.arange(num_episodes))
+        obs, state = jax.vmap(seen.reset_env, in_axes=(0, None))(keys_of_step(jnp.int32(0)), params)
+        window = getattr(self._inner(state).background, "window", jnp.arange(num_episodes))
         carry = self.learner.initial_carry(num_episodes)
 
         def step(now: Any, index: Array) -> tuple[Any, Any]:
             obs, state, carry, _ = now
-            legal = legal_actions(env, state, params)
+            legal = legal_actions(seen, state, params)
             moves = self.learner.play(
                 agents,
                 split_by_type(jax.random.fold_in(key_policy, index), env.groups),
-                {name: x for name, x in flatten_obs(env, obs).items() if name not in fixed},
+                {name: x for name, x in flatten_obs(seen, obs).items() if name not in fixed},
                 carry,
                 jnp.broadcast_to(index == 0, num_episodes),
                 greedy=~sampled,
@@ -212,26 +213,32 @@ class Evaluator:
             action = {name: move.action for name, move in moves.items()}
             for name, value in fixed.items():
                 action[name] = jnp.broadcast_to(value, (num_episodes, *value.shape))
-            obs, state, _, _, _, info = jax.vmap(env.step_env, in_axes=(0, 0, 0, None))(
+            obs, state, _, _, _, info = jax.vmap(seen.step_env, in_axes=(0, 0, 0, None))(
                 keys_of_step(index + 1), state, action, params
             )
             carry = carry | {name: move.carry for name, move in moves.items()}
-            bids, asks = level_2(jax.tree.map(lambda x: x[0], state.book), BOOK_LEVELS)
+            bids, asks = level_2(jax.tree.map(lambda x: x[0], self._inner(state).book), BOOK_LEVELS)
             shown = {"market": info["market"], "agents": info["agents"], "actions": action}
             shown = jax.tree.map(lambda x: x[:RECORDED_EPISODES], shown)
             shown["book"] = {"bids": _as_dict(bids), "asks": _as_dict(asks)}
             return (obs, state, carry, info["episode"]), shown
 
         episode = jax.eval_shape(
-            lambda a: jax.vmap(env.step_env, in_axes=(0, 0, 0, None))(keys, state, a, params)[5],
+            lambda a: jax.vmap(seen.step_env, in_axes=(0, 0, 0, None))(keys, state, a, params)[5],
             self._example_actions(env),
         )["episode"]
         empty = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), episode)
         (_, _, _, final), record = jax.lax.scan(
-            step, (obs, state, carry, empty), jnp.arange(env.config.num_steps)
+            step,
+            (obs, state, carry, empty),
+            jnp.arange(self.market.trial_episodes * num_steps),
         )
         final.pop("done")
-        return final, window, record
+        return final, window, jax.tree.map(lambda x: x[-num_steps:], record)
+
+    def _inner(self, state: Any) -> Any:
+        """The state of the market."""
+        return state.env_state if self.market.trial_episodes > 1 else state
 
     def _example_actions(self, env: MarketEnv) -> dict[str, Array]:
         return {

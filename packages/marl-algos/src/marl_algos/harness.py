@@ -3,36 +3,28 @@
 from __future__ import annotations
 
 import abc
+import functools
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-import hydra
 import jax
 import numpy as np
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from lob_core.runtime import DeviceError, configure_cpu, require_device
-from omegaconf import DictConfig
 
 from marl_algos import learners
 from marl_algos.checkpoint import CheckpointError, CheckpointStore
-from marl_algos.conf.load import ConfigError, check_config, load_config, register, type_configs
+from marl_algos.clock import STARTED
+from marl_algos.conf.load import ConfigError, type_configs
 from marl_algos.conf.schema import Config
-from marl_algos.data import DataError, Market, make_market
+from marl_algos.data import Market
 from marl_algos.evaluate import Evaluator, evaluate
 from marl_algos.logging import MetricsLog, ProgressReport, to_plain, write_json
 from marl_algos.matches import MakeLearner
-from marl_algos.runfolder import RunFolder, open_run_folder
-from marl_algos.sinks import check_sinks, open_sinks
-from marl_algos.tables import print_results
+from marl_algos.runfolder import RunFolder
+from marl_algos.sinks import open_sinks
 from marl_algos.types import Environment, Learner, Metrics
 
-USAGE_ERROR: Final = 2
-DIVERGED: Final = 3
 _State = TypeVar("_State")
 
 
@@ -68,6 +60,8 @@ def learner_factory(config: Config, num_updates: int) -> MakeLearner:
 class Session(abc.ABC, Generic[_State]):
     """One run: a loop of steps with metrics, checkpoints and evaluation around them.
 
+    Making one writes nothing: checkpoint folders and evaluator are made when first needed.
+
     A step is an update of a learner, a round of self-play, a generation or an iteration.
 
     Attributes:
@@ -78,6 +72,7 @@ class Session(abc.ABC, Generic[_State]):
         total: steps of the run.
         env_steps_per_step: environment steps that a learner makes in a step.
         compile_seconds: time spent compiling, or that of the first step where it compiles.
+        first_step_seconds: from the start of the process to the end of the first step; None before.
     """
 
     learner: Learner
@@ -89,12 +84,8 @@ class Session(abc.ABC, Generic[_State]):
         self.market = market
         self.folder = folder
         self.compile_seconds = 0.0
+        self.first_step_seconds: float | None = None
         self.setup()
-        self._evaluator = Evaluator(
-            self.learner, market, config.evaluation.num_episodes, config.seed
-        )
-        self._last = CheckpointStore(folder.last, config.checkpoint.keep)
-        self._best = CheckpointStore(folder.best, 1)
         self._best_score = -math.inf
         self._done = 0
 
@@ -128,6 +119,22 @@ class Session(abc.ABC, Generic[_State]):
     def save_tables(self) -> None:
         """Called with every checkpoint; nothing is written unless overridden."""
 
+    @functools.cached_property
+    def _evaluator(self) -> Evaluator:
+        """Plays policies."""
+        config = self.config
+        return Evaluator(self.learner, self.market, config.evaluation.num_episodes, config.seed)
+
+    @functools.cached_property
+    def _last(self) -> CheckpointStore:
+        """States of the run."""
+        return CheckpointStore(self.folder.last, self.config.checkpoint.keep)
+
+    @functools.cached_property
+    def _best(self) -> CheckpointStore:
+        """The policies that did best."""
+        return CheckpointStore(self.folder.best, 1)
+
     # --- the loop ------------------------------------------------------------------------------
 
     def train(self) -> _State:
@@ -151,6 +158,8 @@ class Session(abc.ABC, Generic[_State]):
                 began, compiled = time.perf_counter(), self.compile_seconds
                 state, metrics = self.advance(state)
                 host = jax.device_get(metrics)
+                if self.first_step_seconds is None:
+                    self.first_step_seconds = time.perf_counter() - STARTED
                 seconds = time.perf_counter() - began - (self.compile_seconds - compiled)
                 line = self._line(number, host, seconds)
                 is_last = number == self.total or self.is_finished(state)
@@ -259,8 +268,9 @@ class Session(abc.ABC, Generic[_State]):
 
     def close(self) -> None:
         """Releases the checkpoint folders."""
-        self._last.close()
-        self._best.close()
+        for name in ("_last", "_best"):
+            if name in vars(self):  # else it was never opened
+                getattr(self, name).close()
 
 
 def write_evaluation(
@@ -303,130 +313,8 @@ def score_of(summary: dict[str, Any]) -> float:
     return float(np.mean(values))
 
 
-def run_session(config: Config, session_class: type[Session[Any]]) -> tuple[RunFolder, float]:
-    """Trains, evaluates and writes the run folder.
-
-    Returns:
-        The folder, and the score of what was learned.
-
-    Raises:
-        ConfigError, DataError, DeviceError, CheckpointError: before anything is written, if
-            something asked for is wrong or missing.
-        DivergedError: if training produced a NaN or an infinity.
-    """
-    if config.device == "cpu":
-        jax.config.update("jax_platforms", "cpu")  # type: ignore[no-untyped-call]
-    device = require_device(config.device)
-    check_sinks(config)
-    folder = open_run_folder(config)
-    with jax.default_device(device):
-        market = make_market(config)
-        learner_factory(config, 1)(market.env)  # mistakes are found before anything is written
-        began = time.perf_counter()
-        record = folder.start(config, market.description, f"{device.platform}:{device.device_kind}")
-        earlier = record["wall_seconds"]
-        facts: dict[str, Any] = {"compile_seconds": 0.0}
-        session: Session[Any] | None = None
-        try:
-            session = session_class(config, market, folder)
-            state = session.train()
-            say(config, f"compiling took {session.compile_seconds:.1f} s; evaluating ...")
-            summary = session.evaluate(state)
-            facts["env_steps"] = session.env_steps
-        except BaseException as error:
-            facts |= {"status": "failed", "reason": str(error) or type(error).__name__}
-            raise
-        else:
-            facts["status"] = "finished"
-        finally:
-            if session is not None:
-                facts["compile_seconds"] = session.compile_seconds
-                session.close()
-            facts["wall_seconds"] = earlier + time.perf_counter() - began
-            folder.finish(record, **facts)
-    if config.progress != "none":
-        print_results(summary)
-        say(config, f"run folder: {folder.path}")
-    return folder, score_of(summary)
-
-
-def evaluate_session(config: Config, session_class: type[Session[Any]], path: Path) -> None:
-    """Evaluates what a finished or stopped run has learned, and replaces its results.
-
-    Args:
-        config: of the run, with other settings of `evaluation` if wanted.
-        session_class: what kind of run it is.
-        path: the run folder.
-
-    Raises:
-        ConfigError, DataError, DeviceError, CheckpointError: if something is wrong or missing.
-    """
-    with jax.default_device(require_device(config.device)):
-        session = session_class(config, make_market(config), RunFolder(path))
-        try:
-            summary = session.evaluate(session.restore())
-        finally:
-            session.close()
-    if config.progress != "none":
-        print_results(summary)
-
-
 def say(config: Config, text: str) -> None:
     """Writes a line for people to standard error, unless progress is off."""
     if config.progress != "none":
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
-
-
-def command_line(
-    app: str, session_class: type[Session[Any]], arguments: Sequence[str] | None
-) -> int:
-    """Runs a command line of overrides and Hydra options.
-
-    Args:
-        app: name of the primary configuration.
-        session_class: what runs.
-        arguments: overrides and Hydra options; None takes those of the process.
-
-    Returns:
-        The exit code.
-    """
-    arguments = sys.argv[1:] if arguments is None else arguments
-    configure_cpu()
-    register()
-
-    def work() -> None:
-        if any(argument.startswith("-") for argument in arguments):
-            _hydra_app(app, session_class)
-        else:
-            run_session(load_config(arguments, app), session_class)
-
-    return exit_code(work)
-
-
-def exit_code(work: Callable[[], None]) -> int:
-    """Runs something; mistakes end with one message on standard error and a code of their own."""
-    try:
-        work()
-    except (ConfigError, DataError, DeviceError, CheckpointError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return USAGE_ERROR
-    except DivergedError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return DIVERGED
-    return 0
-
-
-def _hydra_app(app: str, session_class: type[Session[Any]]) -> None:
-    """The run as Hydra starts it: for `--help`, `--cfg`, `--multirun` and the like."""
-
-    def job(composed: DictConfig) -> float:
-        configure_cpu()  # a launcher may have started this job in a process of its own
-        config = check_config(composed)
-        hydra_config = HydraConfig.get()
-        if hydra_config.mode == RunMode.MULTIRUN:
-            stem = config.run.name or f"{config.algo.name}-{config.data.kind}-seed{config.seed}"
-            config.run.name = f"{stem}-{hydra_config.job.num}"
-        return run_session(config, session_class)[1]
-
-    hydra.main(version_base="1.3", config_path="pkg://marl_algos.conf", config_name=app)(job)()

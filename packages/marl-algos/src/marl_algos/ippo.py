@@ -27,7 +27,7 @@ from marl_algos.advantages import (
     normalize_advantages,
 )
 from marl_algos.learner import LearnerBase, is_finite, optimizer, weight_of_past
-from marl_algos.losses import explained_variance
+from marl_algos.losses import action_shares, explained_variance
 from marl_algos.networks import ActorCritic, Carry, Distribution, initial_carry, restrict
 from marl_algos.networks.heads import check_action_space, rescale_value_head
 from marl_algos.ppo_epochs import Batch, descend_epochs
@@ -382,5 +382,6 @@ class PPO(LearnerBase):
             "explained_variance": explained_variance(trajectory.value, targets, active),
             "value_mean": jnp.mean(trajectory.value),
         }
+        numbers |= action_shares(self.env.groups[name].action_space, trajectory.action, active)
         after = TypeState(params, opt_state, moments, agent.obs_moments, scale, hyper)
         return after, numbers

@@ -173,6 +173,7 @@ class ProgressReport:
         shown = {
             name: np.asarray(values["episode_return"], np.float64).mean()
             for name, values in line["agents"].items()
+            if "episode_return" in values  # imitation plays no episodes
         }
         returns = "  ".join(
             f"{name} return {value:+.3g}" for name, value in shown.items() if np.isfinite(value)

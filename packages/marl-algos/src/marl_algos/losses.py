@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
+from marl_envs.spaces import Discrete, MultiDiscrete, Space
 
 from marl_algos.advantages import masked_mean
 
@@ -66,3 +67,29 @@ def explained_variance(values: Array, targets: Array, mask: Array) -> Array:
     residual = masked_mean((error - masked_mean(error, mask)) ** 2, mask)
     variance = masked_mean((targets - masked_mean(targets, mask)) ** 2, mask)
     return jnp.where(variance > 1e-12, 1.0 - residual / jnp.maximum(variance, 1e-12), 0.0)
+
+
+def action_shares(space: Space, action: Array, mask: Array) -> dict[str, Array]:
+    """How often the least and the most frequent action were taken, `[]` each.
+
+    Args:
+        space: actions of one agent; of a `MultiDiscrete` space each entry is counted apart, and
+            nothing is counted for a box.
+        action: `[...]`, or `[..., n]` of a `MultiDiscrete` space.
+        mask: `[...]` bool, entries that count.
+
+    Returns:
+        `rarest_action` and `commonest_action`, shares in [0, 1].
+    """
+    if isinstance(space, Discrete):
+        columns = [(action, space.n)]
+    elif isinstance(space, MultiDiscrete):
+        columns = [(action[..., i], n) for i, n in enumerate(space.ns)]
+    else:
+        return {}
+    weight = mask.astype(jnp.float32).reshape(-1)
+    total = jnp.maximum(jnp.sum(weight), 1.0)
+    shares = jnp.concatenate(
+        [jnp.zeros(n).at[column.reshape(-1)].add(weight) / total for column, n in columns]
+    )
+    return {"rarest_action": jnp.min(shares), "commonest_action": jnp.max(shares)}

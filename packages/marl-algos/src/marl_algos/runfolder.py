@@ -95,6 +95,7 @@ class RunFolder:
             "env_steps": previous.get("env_steps", 0),
             "wall_seconds": previous.get("wall_seconds", 0.0),
             "compile_seconds": 0.0,
+            "first_update_seconds": None,
         }
         write_json(self.meta, record)
         write_atomically(self.path.parent / "latest", f"{self.path.name}\n")

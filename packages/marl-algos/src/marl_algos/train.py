@@ -10,30 +10,21 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from marl_algos.checkpoint import read_agents
+from marl_algos.commands import DIVERGED, USAGE_ERROR, command_line, run_session
 from marl_algos.conf.load import ConfigError
 from marl_algos.conf.schema import Config
 from marl_algos.data import Market
-from marl_algos.harness import (
-    DIVERGED,
-    USAGE_ERROR,
-    DivergedError,
-    Session,
-    command_line,
-    learner_factory,
-    run_session,
-    say,
-)
+from marl_algos.harness import DivergedError, Session, learner_factory, say
 from marl_algos.logging import write_json
 from marl_algos.runfolder import RunFolder
+from marl_algos.runners import make_runner
 from marl_algos.transfer import warm_start
 from marl_algos.types import Learner, Metrics
 
@@ -56,32 +47,23 @@ def make_learner(config: Config, market: Market) -> Learner:
     """
     steps_per_update = config.algo.num_envs * config.algo.num_steps
     num_updates = math.ceil(config.algo.total_env_steps / steps_per_update)
-    return learner_factory(config, num_updates)(market.env)
+    return learner_factory(config, num_updates)(market.world)
 
 
 class Training(Session[Any]):
-    """One learner, or several side by side.
-
-    With several seeds every leaf of the state has a leading axis `S`, and one compiled program
-    advances all learners.
-    """
+    """One learner, or several side by side; `marl_algos.runners` has the ways to run them."""
 
     def setup(self) -> None:
-        """Makes the learner; a step is an update."""
+        """Makes the learner and chooses how it is run; a step is an update, or a round of them."""
         self.learner = make_learner(self.config, self.market)
-        self.total = self.learner.num_updates
-        self.env_steps_per_step = self.learner.num_envs * self.learner.num_steps
-        self._update: Any = None
+        self._runner = make_runner(self.config, self.learner, self.market)
+        updates = self._runner.updates_per_step
+        self.total = math.ceil(self.learner.num_updates / updates)
+        self.env_steps_per_step = self.learner.num_envs * self.learner.num_steps * updates
 
     def start(self) -> Any:
         """Fresh environments, and networks that are fresh or from another run."""
-        key = jax.random.key(self.config.seed)
-        params = self.market.params["train"]
-        if self.config.num_seeds == 1:
-            state = jax.jit(self.learner.init)(key, params)
-        else:
-            keys = jax.random.split(key, self.config.num_seeds)
-            state = jax.jit(jax.vmap(self.learner.init, in_axes=(0, None)))(keys, params)
+        state = self._runner.init(jax.random.key(self.config.seed))
         return state if self.config.transfer.run is None else self._warm(state)
 
     def _warm(self, state: Any) -> Any:
@@ -94,36 +76,24 @@ class Training(Session[Any]):
         transfer = self.config.transfer
         source = read_agents(Path(str(transfer.run)))
         try:
-            warmed = [
-                warm_start(agents, source, transfer.seats) for agents in self.split(state.agents)
-            ]
+            agents, report = warm_start(
+                state.agents, source, transfer.seats, is_stacked=self._runner.is_stacked
+            )
         except ValueError as error:
             raise ConfigError(f"transfer.run={transfer.run}: {error}") from error
-        report = warmed[0][1]
         say(self.config, f"warm start from {transfer.run}:\n{report}")
         write_json(self.folder.path / "warm_start.json", dataclasses.asdict(report))
-        policies = [agents for agents, _ in warmed]
-        agents = policies[0]
-        if self.config.num_seeds > 1:
-            agents = jax.tree.map(lambda *leaves: jnp.stack(leaves), *policies)
         return dataclasses.replace(state, agents=agents)
 
     def advance(self, state: Any) -> tuple[Any, Metrics]:
-        """One update of all learners; the first call compiles it."""
-        params = self.market.params["train"]
-        if self._update is None:
-            began = time.perf_counter()
-            update: Any = self.learner.update
-            if self.config.num_seeds > 1:
-                update = jax.vmap(update, in_axes=(0, None))
-            self._update = jax.jit(update, donate_argnums=0).lower(state, params).compile()
-            self.compile_seconds = time.perf_counter() - began
-        state, metrics = self._update(state, params)
+        """One step of all learners; the first call compiles it."""
+        state, metrics = self._runner.step(state)
+        self.compile_seconds = self._runner.compile_seconds
         return state, metrics
 
     def policies(self, state: Any) -> Any:
         """What each type has learned, with the axis of seeds if there are several."""
-        return state.agents
+        return self._runner.policies(state)
 
     def split(self, policies: Any) -> list[dict[str, Any]]:
         """What each learner has learned, without the axis of seeds."""

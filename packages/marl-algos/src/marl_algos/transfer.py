@@ -42,7 +42,11 @@ class TransferReport:
 
 
 def warm_start(
-    agents: dict[str, Any], source: Mapping[str, Any], seats: Mapping[str, str] | None = None
+    agents: dict[str, Any],
+    source: Mapping[str, Any],
+    seats: Mapping[str, str] | None = None,
+    *,
+    is_stacked: bool = False,
 ) -> tuple[dict[str, Any], TransferReport]:
     """Policies that start from those of another run.
 
@@ -54,6 +58,8 @@ def warm_start(
         source: leaves of the other run by path, `type.part.part`, as
             `marl_algos.checkpoint.read_agents` gives them.
         seats: for types that are to start from another type's policy: which one.
+        is_stacked: `agents` are those of several learners, leaves `[S, ...]`. Each learner starts
+            from its own of as many there, or all from the only one.
 
     Returns:
         The policies, and a report of what matched.
@@ -77,10 +83,10 @@ def warm_start(
             missing.append(path)
             continue
         used.add(there)
-        if np.shape(found) != leaf.shape:
-            reshaped.append(f"{path}: {np.shape(found)} -> {leaf.shape}")
+        if np.shape(found) in (leaf.shape, leaf.shape[1:] if is_stacked else leaf.shape):
+            taken[path] = jnp.broadcast_to(jnp.asarray(found, leaf.dtype), leaf.shape)
         else:
-            taken[path] = jnp.asarray(found, leaf.dtype)
+            reshaped.append(f"{path}: {np.shape(found)} -> {leaf.shape}")
     if not taken:
         raise ValueError(
             f"nothing of the other run fits: {len(reshaped)} leaves have other shapes, "

@@ -31,6 +31,11 @@ CHOICES: Final = {
 """Values that named settings can take."""
 LEAST: Final = {
     "num_seeds": 1,
+    "num_devices": 1,
+    "domains.num": 1,
+    "trials.num_episodes": 1,
+    "federated.num_workers": 1,
+    "federated.updates_per_round": 1,
     "algo.num_envs": 1,
     "algo.num_steps": 1,
     "algo.total_env_steps": 1,
@@ -140,8 +145,42 @@ def check_config(composed: DictConfig) -> Config:
         raise ConfigError("env.agents is empty; a market needs at least one agent type")
     if config.data.kind == "lobster" and not config.data.path:
         raise ConfigError("data=lobster needs data.path=FOLDER (LOBSTER files or a prepared store)")
+    _check_ways(config)
     type_configs(config)
     return config
+
+
+def _check_ways(config: Config) -> None:
+    """Refuses ways to train that exclude each other, and what only flow models have.
+
+    Raises:
+        ConfigError: naming the keys.
+    """
+    ways = [
+        f"{key}={_lookup(config, key)}"
+        for key in ("num_seeds", "num_devices", "federated.num_workers")
+        if _lookup(config, key) > 1
+    ]
+    if len(ways) > 1:
+        raise ConfigError(f"{' and '.join(ways)} cannot be combined")
+    domains = config.domains
+    if bool(domains.ranges) != (domains.num > 1):
+        raise ConfigError(
+            f"domains.num is {domains.num} and domains.ranges is {dict(domains.ranges)}; "
+            "to draw domains, give num >= 2 and at least one range"
+        )
+    for name, limits in domains.ranges.items():
+        if len(limits) != 2 or not 0.0 < limits[0] <= limits[1]:
+            raise ConfigError(f"domains.ranges.{name} is {limits}; give [lowest, highest] > 0")
+    for key, is_used in (
+        ("data.params", config.data.params is not None),
+        ("domains.ranges", bool(domains.ranges)),
+        ("domains.params", bool(domains.params)),
+    ):
+        if is_used and config.data.kind != "embedded":
+            raise ConfigError(f"{key} is for data=embedded, not data={config.data.kind}")
+    if config.federated.num_workers > 1 and (domains.ranges or domains.params):
+        raise ConfigError("federated.num_workers > 1 and domains cannot be combined")
 
 
 def type_configs(config: Config) -> dict[str, TypeConfig]:

@@ -1,9 +1,11 @@
-"""Sections of self-play, population-based training and PSRO, and the runs that have them."""
+"""Sections of self-play, PBT, PSRO and behavior cloning, and the runs that have them."""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 
+from marl_algos.clone import CloneConfig
 from marl_algos.conf.schema import Config
 from marl_algos.pbt import PBTConfig
 from marl_algos.psro import PSROConfig
@@ -51,6 +53,28 @@ class PSROSection:
 
 
 @dataclass
+class CloneSection:
+    """Imitation of rules; `marl_algos.clone.CloneConfig` documents the other fields.
+
+    Attributes:
+        rules: by agent type, the action scheme that is imitated; types that are not named imitate
+            the first baseline of their kind (`marl_algos.baselines.BASELINES`).
+        choices: by agent type, the constant action of that scheme; 0 where missing.
+        num_episodes: episodes that are demonstrated.
+        held_out: share of them that is not learned from but judged by, in (0, 1).
+    """
+
+    rules: dict[str, str] = field(default_factory=dict)
+    choices: dict[str, int] = field(default_factory=dict)
+    num_episodes: int = 256
+    held_out: float = 0.2
+    learning_rate: float = 3e-3
+    num_epochs: int = 50
+    num_minibatches: int = 4
+    max_grad_norm: float = 0.5
+
+
+@dataclass
 class SelfPlayRun(Config):
     """A run of self-play; a step of the run is a round.
 
@@ -83,7 +107,18 @@ class PSRORun(Config):
     psro: PSROSection = field(default_factory=PSROSection)
 
 
-RUNS = {"selfplay": SelfPlayRun, "pbt": PBTRun, "psro": PSRORun}
+@dataclass
+class CloneRun(Config):
+    """A run of behavior cloning; a step of the run is an epoch.
+
+    Attributes:
+        clone: the imitation.
+    """
+
+    clone: CloneSection = field(default_factory=CloneSection)
+
+
+RUNS = {"selfplay": SelfPlayRun, "pbt": PBTRun, "psro": PSRORun, "clone": CloneRun}
 """Schemas of the runs beside training, by name of the primary configuration."""
 
 
@@ -108,6 +143,20 @@ def pbt_config(section: PBTSection) -> PBTConfig:
             raise ValueError(f"pbt.ranges.{name} is {limits}; give [lowest, highest]")
     ranges = tuple((name, (low, high)) for name, (low, high) in sorted(section.ranges.items()))
     return PBTConfig(**{**vars(section), "ranges": ranges})
+
+
+def clone_config(section: CloneSection) -> CloneConfig:
+    """Checked settings.
+
+    Raises:
+        ValueError: naming the field that is outside its domain.
+    """
+    if section.num_episodes < 2:
+        raise ValueError(f"clone.num_episodes is {section.num_episodes}; it must be >= 2")
+    if not 0.0 < section.held_out < 1.0:
+        raise ValueError(f"clone.held_out is {section.held_out}; it must lie in (0, 1)")
+    names = [item.name for item in dataclasses.fields(CloneConfig)]
+    return CloneConfig(**{name: getattr(section, name) for name in names})
 
 
 def psro_config(section: PSROSection, num_updates: int) -> PSROConfig:

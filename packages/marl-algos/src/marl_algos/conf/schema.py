@@ -147,7 +147,10 @@ class DataSection:
         ticker: for `"lobster"`: stock to take where files hold several; null takes all.
         level: for `"lobster"`: book level of the files to take where there are several.
         cache: folder in which raw files are prepared once.
-        flow: order-flow model of `"embedded"`: `"zero_intelligence"` or `"hawkes"`.
+        flow: order-flow model of `"embedded"`: one of `marl_algos.flows.FLOWS`.
+        params: for `"embedded"`: file of fitted parameters that `lob-data calibrate --save`
+            wrote; it says which model they belong to, so that `flow` is not read. Null takes the
+            parameters that the model has.
         refresh_every: for `"embedded"`: messages that the model draws from one look at the book;
             1 is exact and slow.
         seed: seed of what is generated (`"embedded"`: openings; `"synthetic"`: files).
@@ -164,6 +167,7 @@ class DataSection:
     level: int | None = None
     cache: str = "prepared"
     flow: str = "zero_intelligence"
+    params: str | None = None
     refresh_every: int = 20
     seed: int = 0
     num_openings: int = 256
@@ -223,6 +227,55 @@ class TransferSection:
 
 
 @dataclass
+class DomainsSection:
+    """Domain randomization: training episodes are played in markets drawn at random.
+
+    The first domain is the market of `data`, which is also the one that policies are evaluated
+    in. Recorded data needs none of this to train on several stocks: with `data.ticker=null`
+    episodes are drawn from all.
+
+    Attributes:
+        num: domains drawn from `ranges`, the market of `data` among them; 1 draws none.
+        ranges: by parameter of the flow model, the lowest and the highest factor that it is
+            multiplied by; factors are drawn log-uniformly, e.g. `{market_rate: [0.5, 2.0]}`.
+        params: files of fitted parameters as `data.params`; each is a domain more. They must be
+            of the same model with the same settings.
+    """
+
+    num: int = 1
+    ranges: dict[str, list[float]] = field(default_factory=dict)
+    params: list[str] = field(default_factory=list)
+
+
+@dataclass
+class TrialsSection:
+    """Meta-learning by recurrence (RL^2): episodes of one task follow each other in a trial.
+
+    Attributes:
+        num_episodes: episodes of a trial, throughout which recurrent policies remember; what is
+            evaluated is the last one. 1 has no trials.
+    """
+
+    num_episodes: int = 1
+
+
+@dataclass
+class FederatedSection:
+    """Federated averaging: workers learn on their own shards of data and average what they learn.
+
+    Training windows (or opening books) are cut into as many shards, in order. A step of the run
+    is a round; every metric is a list over workers.
+
+    Attributes:
+        num_workers: shards; 1 learns on all data.
+        updates_per_round: updates of every worker between two averages.
+    """
+
+    num_workers: int = 1
+    updates_per_round: int = 10
+
+
+@dataclass
 class LoggingSection:
     """Takers of metrics beside `metrics.jsonl`.
 
@@ -259,6 +312,7 @@ class Config:
         seed: seed of everything random in learning and evaluation.
         num_seeds: independent learners trained side by side in one compiled program.
         device: `"auto"`, `"cpu"` or `"gpu"`.
+        num_devices: devices of that kind that the environments are spread over.
         resume: go on from the last checkpoint of the run.
         progress: `"auto"` (a bar on a terminal, else lines), `"lines"` or `"none"`.
         run: the folder.
@@ -270,11 +324,15 @@ class Config:
         checkpoint: saving.
         logging: further takers of metrics.
         transfer: warm start from another run.
+        domains: training in markets drawn at random.
+        trials: several episodes of one task in a row.
+        federated: learning on shards of data that stay apart.
     """
 
     seed: int = 0
     num_seeds: int = 1
     device: str = "auto"
+    num_devices: int = 1
     resume: bool = False
     progress: str = "auto"
     run: RunSection = field(default_factory=RunSection)
@@ -286,3 +344,6 @@ class Config:
     checkpoint: CheckpointSection = field(default_factory=CheckpointSection)
     logging: LoggingSection = field(default_factory=LoggingSection)
     transfer: TransferSection = field(default_factory=TransferSection)
+    domains: DomainsSection = field(default_factory=DomainsSection)
+    trials: TrialsSection = field(default_factory=TrialsSection)
+    federated: FederatedSection = field(default_factory=FederatedSection)

@@ -1,0 +1,150 @@
+"""From a command line to a run: what is checked first, exit codes, Hydra's own options."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import hydra
+import jax
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from lob_core.runtime import DeviceError, configure_cpu, require_device
+from omegaconf import DictConfig
+
+from marl_algos.checkpoint import CheckpointError
+from marl_algos.conf.load import ConfigError, check_config, load_config, register
+from marl_algos.conf.schema import Config
+from marl_algos.data import DataError, make_market
+from marl_algos.harness import DivergedError, Session, say, score_of
+from marl_algos.runfolder import RunFolder, open_run_folder
+from marl_algos.sinks import check_sinks
+from marl_algos.tables import print_results
+
+USAGE_ERROR: Final = 2
+DIVERGED: Final = 3
+
+
+def run_session(config: Config, session_class: type[Session[Any]]) -> tuple[RunFolder, float]:
+    """Trains, evaluates and writes the run folder.
+
+    Returns:
+        The folder, and the score of what was learned.
+
+    Raises:
+        ConfigError, DataError, DeviceError, CheckpointError: before anything is written, if
+            something asked for is wrong or missing.
+        DivergedError: if training produced a NaN or an infinity.
+    """
+    if config.device == "cpu":
+        jax.config.update("jax_platforms", "cpu")  # type: ignore[no-untyped-call]
+    device = require_device(config.device)
+    check_sinks(config)
+    folder = open_run_folder(config)
+    with jax.default_device(device):
+        market = make_market(config)
+        session = session_class(config, market, folder)  # mistakes show before anything is written
+        began = time.perf_counter()
+        record = folder.start(config, market.description, f"{device.platform}:{device.device_kind}")
+        earlier = record["wall_seconds"]
+        facts: dict[str, Any] = {"compile_seconds": 0.0}
+        try:
+            state = session.train()
+            if session.first_step_seconds is not None:
+                say(config, f"first update {session.first_step_seconds:.1f} s after the start")
+            say(config, f"compiling took {session.compile_seconds:.1f} s; evaluating ...")
+            summary = session.evaluate(state)
+            facts["env_steps"] = session.env_steps
+        except BaseException as error:
+            facts |= {"status": "failed", "reason": str(error) or type(error).__name__}
+            raise
+        else:
+            facts["status"] = "finished"
+        finally:
+            facts["compile_seconds"] = session.compile_seconds
+            facts["first_update_seconds"] = session.first_step_seconds
+            session.close()
+            facts["wall_seconds"] = earlier + time.perf_counter() - began
+            folder.finish(record, **facts)
+    if config.progress != "none":
+        print_results(summary)
+        say(config, f"run folder: {folder.path}")
+    return folder, score_of(summary)
+
+
+def evaluate_session(config: Config, session_class: type[Session[Any]], path: Path) -> None:
+    """Evaluates what a finished or stopped run has learned, and replaces its results.
+
+    Args:
+        config: of the run, with other settings of `evaluation` if wanted.
+        session_class: what kind of run it is.
+        path: the run folder.
+
+    Raises:
+        ConfigError, DataError, DeviceError, CheckpointError: if something is wrong or missing.
+    """
+    with jax.default_device(require_device(config.device)):
+        session = session_class(config, make_market(config), RunFolder(path))
+        try:
+            summary = session.evaluate(session.restore())
+        finally:
+            session.close()
+    if config.progress != "none":
+        print_results(summary)
+
+
+def command_line(
+    app: str, session_class: type[Session[Any]], arguments: Sequence[str] | None
+) -> int:
+    """Runs a command line of overrides and Hydra options.
+
+    Args:
+        app: name of the primary configuration.
+        session_class: what runs.
+        arguments: overrides and Hydra options; None takes those of the process.
+
+    Returns:
+        The exit code.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    configure_cpu()
+    register()
+
+    def work() -> None:
+        if any(argument.startswith("-") for argument in arguments):
+            _hydra_app(app, session_class)
+        else:
+            run_session(load_config(arguments, app), session_class)
+
+    return exit_code(work)
+
+
+def exit_code(work: Callable[[], None]) -> int:
+    """Runs something; mistakes end with one message on standard error and a code of their own."""
+    try:
+        work()
+    except (ConfigError, DataError, DeviceError, CheckpointError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return USAGE_ERROR
+    except DivergedError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return DIVERGED
+    return 0
+
+
+def _hydra_app(app: str, session_class: type[Session[Any]]) -> None:
+    """The run as Hydra starts it: for `--help`, `--cfg`, `--multirun` and the like."""
+
+    def job(composed: DictConfig) -> float:
+        configure_cpu()  # a launcher may have started this job in a process of its own
+        config = check_config(composed)
+        hydra_config = HydraConfig.get()
+        if hydra_config.mode == RunMode.MULTIRUN:
+            stem = config.run.name or f"{config.algo.name}-{config.data.kind}-seed{config.seed}"
+            config.run.name = f"{stem}-{hydra_config.job.num}"
+        return run_session(config, session_class)[1]
+
+    hydra.main(version_base="1.3", config_path="pkg://marl_algos.conf", config_name=app)(job)()

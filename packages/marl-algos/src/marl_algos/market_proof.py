@@ -1,0 +1,65 @@
+"""Do learned agents beat the rules? Several seeds, modelled and recorded flow, one command.
+
+    python -m marl_algos.market_proof data.path=FOLDER
+
+trains five seeds in one program on modelled flow (`experiment=tuned_2player`) and, if a folder of
+LOBSTER files is named, five on recorded flow (`experiment=tuned_lobster`), evaluates all of them on
+held-out episodes, and prints execution against TWAP and market making against Avellaneda-Stoikov
+and doing nothing, with intervals over seeds and stretches of order flow together
+(`marl_algos.power`). Further overrides go to both runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from lob_core.runtime import configure_cpu
+
+from marl_algos.commands import exit_code, run_session
+from marl_algos.conf.load import load_config
+from marl_algos.power import print_effects
+from marl_algos.train import Training
+
+NUM_SEEDS: Final = 5
+RECORDED: Final = "data.path="
+
+
+def plan(arguments: Sequence[str]) -> list[list[str]]:
+    """Overrides of the runs, in order.
+
+    Args:
+        arguments: overrides of all runs; `data.path=FOLDER` adds one on recorded flow.
+    """
+    common = [item for item in arguments if not item.startswith(RECORDED)]
+    paths = [item for item in arguments if item.startswith(RECORDED)]
+    seeds = f"num_seeds={NUM_SEEDS}"
+    runs = [["experiment=tuned_2player", "run.name=proof-modelled", seeds, *common]]
+    if paths:
+        recorded = ["data=lobster", paths[-1], "experiment=tuned_lobster"]
+        runs.append([*recorded, "run.name=proof-recorded", seeds, *common])
+    return runs
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the proof; returns the exit code.
+
+    Args:
+        arguments: overrides; None takes those of the process.
+    """
+    overrides = sys.argv[1:] if arguments is None else arguments
+    configure_cpu()
+
+    def work() -> None:
+        configs = [load_config(run) for run in plan(overrides)]  # mistakes come before any run
+        folders: list[Path] = [run_session(config, Training)[0].path for config in configs]
+        for folder in folders:
+            print_effects(folder)
+
+    return exit_code(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
