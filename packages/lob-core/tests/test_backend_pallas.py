@@ -1,6 +1,7 @@
 """The GPU backend without a GPU: what is its own; the common suite runs it in interpret mode."""
 
 import functools
+import sys
 import types
 
 import jax
@@ -12,6 +13,7 @@ from lob_core.testing import random_messages, stack_trees
 from lob_core.testing.agreement import assert_same, make_engine
 from lob_core.testing.programs import TRITON, lower_for_cuda
 
+pytestmark = pytest.mark.filterwarnings("ignore:The Pallas Triton backend is deprecated")
 NUMBA = "lob_core_process_messages"
 CONFIG = BookConfig(num_slots=20, max_trades=5, num_agents=2)
 
@@ -83,9 +85,16 @@ def test_default_backend__without_a_gpu_is_never_the_kernel():
     assert TRITON not in lowered_for_cuda(BookConfig(num_slots=16, max_trades=4), None)
 
 
-@pytest.mark.parametrize("fault", ["does not compile", "is wrong"])
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("does not compile", "NotImplementedError: no lowering"),
+        ("is wrong", "results differ"),
+        ("is gone from JAX", "pallas.triton halted"),
+    ],
+)
 def test_default_backend__warns_once_and_takes_xla_where_the_kernel_fails(
-    pretended_gpu, monkeypatch, fault
+    pretended_gpu, monkeypatch, fault, reason
 ):
     def broken(book, messages, *, config, interpret):
         if fault == "does not compile":
@@ -93,9 +102,12 @@ def test_default_backend__warns_once_and_takes_xla_where_the_kernel_fails(
         outcome = pallas_gpu.xla.process_messages(book, messages, config=config)[1]
         return book, outcome
 
-    monkeypatch.setattr(pallas_gpu, "run_kernel", broken)
+    if fault == "is gone from JAX":
+        monkeypatch.setitem(sys.modules, "jax.experimental.pallas.triton", None)
+        monkeypatch.delattr("jax.experimental.pallas.triton", raising=False)
+    else:
+        monkeypatch.setattr(pallas_gpu, "run_kernel", broken)
     config = BookConfig(num_slots=16, max_trades=4)
-    reason = "NotImplementedError: no lowering" if "compile" in fault else "results differ"
     with pytest.warns(RuntimeWarning, match=reason) as record:
         programs = [lowered_for_cuda(config, None) for _ in range(2)]
     assert not any(TRITON in program for program in programs)

@@ -13,6 +13,8 @@ from marl_algos import NetworkConfig, PPOConfig, TypeConfig, make_learner, rollo
 from marl_envs import AgentSpec, EnvConfig, MarketEnv, batching
 from marl_envs.testing import record_windows
 
+pytestmark = pytest.mark.filterwarnings("ignore:The Pallas Triton backend is deprecated")
+
 
 def ppo_on(env, precision="float32"):
     network = NetworkConfig(hidden=(8,), precision=precision)

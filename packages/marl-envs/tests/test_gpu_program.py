@@ -14,6 +14,8 @@ from marl_envs.testing import record_windows, sample_actions
 
 NUM_ENVS, NUM_STEPS = 3, 2
 
+pytestmark = pytest.mark.filterwarnings("ignore:The Pallas Triton backend is deprecated")
+
 
 def config_of(num_slots, messages_per_step=4):
     agents = (AgentSpec("market_maker"), AgentSpec("execution"))

@@ -120,8 +120,6 @@ def run_kernel(
     book: BookState, messages: Message, *, config: BookConfig, interpret: bool
 ) -> tuple[BookState, Outcome]:
     """Runs the kernel on the book and puts the orders back in priority order."""
-    from jax.experimental.pallas import triton  # newer JAX may lack it: see `is_available`
-
     half = power_of_two(max(config.num_slots, _LEAST_SLOTS))
     num_messages = messages.price.shape[0]
     if num_messages == 0:
@@ -134,9 +132,7 @@ def run_kernel(
         functools.partial(_kernel, config=config),
         out_shape=[_shape(length) for length in lengths],
         interpret=interpret,
-        compiler_params=triton.CompilerParams(
-            num_warps=max(1, 2 * half // _SLOTS_PER_WARP), num_stages=1
-        ),
+        compiler_params=None if interpret else _triton_settings(half),
         name="process_messages",
     )(*_message_fields(messages), *jax.tree.leaves((book.bids, book.asks)))
     slots, reports, counts = Slots(*results[:5]), Reports(*results[5:9]), results[9]
@@ -148,6 +144,13 @@ def run_kernel(
     book = BookState(bids=bids, asks=asks, counters=counters)
     trades = _trim(results[16:], num_trades, config)
     return book, Outcome(trades=trades, reports=reports, fills=fills)
+
+
+def _triton_settings(half: int) -> Any:
+    """Few warps, so that reductions stay within one for up to 256 slots a side."""
+    from jax.experimental.pallas import triton  # newer JAX may lack it: see `is_available`
+
+    return triton.CompilerParams(num_warps=max(1, 2 * half // _SLOTS_PER_WARP), num_stages=1)
 
 
 def _shape(length: int) -> jax.ShapeDtypeStruct:
