@@ -1,17 +1,25 @@
 """Speed of the parts that grow with the data; each checks its answer."""
 
+from functools import partial
+
+import jax
 import lob_data
 import numpy as np
 import pytest
 from lob_analysis.equilibrium import rank_profiles, solve_zero_sum
+from lob_analysis.equilibrium.payoffs import payoff_table
 from lob_analysis.events import read_events
 from lob_analysis.impact import response
 from lob_analysis.load import load_run
 from lob_analysis.market_quality import quality_summary
 from lob_analysis.realism import realism_scores
 from lob_analysis.report import render
+from lob_analysis.simulate import Player
 from lob_analysis.stats import two_way_bootstrap
 from lob_analysis.testing import write_run
+from marl_algos.conf.load import load_config
+from marl_algos.data import make_market
+from marl_algos.train import make_learner
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +75,25 @@ def test_benchmark_report(benchmark, tmp_path):
     text = benchmark.pedantic(render, (run,), rounds=3, warmup_rounds=1)
     benchmark.extra_info["bytes"] = len(text)
     assert text.count("<figure>") == 13
+
+
+def test_benchmark_payoff_table(benchmark):
+    """Five makers against five executors, 200 episodes each, on the embedded market."""
+    config = load_config(["env.num_steps=64", "env.messages_per_step=20", "network.hidden=[32]"])
+    market = make_market(config)
+    learner = make_learner(config, market)
+    start = jax.jit(learner.init)
+    params = market.params["train"]
+    agents = [start(jax.random.key(seed), params).agents for seed in range(5)]
+    policies = {name: [each[name] for each in agents] for name in market.env.groups}
+    player = Player(market.env, learner, 200)
+    play = partial(payoff_table, player, policies, market.params["test"], jax.random.key(0))
+    first = play()
+    found = benchmark.pedantic(play, rounds=2)
+    for role in found.roles:
+        np.testing.assert_array_equal(found.samples[role], first.samples[role])
+        assert found.samples[role].shape == (5, 5, 200)
+    steps = 25 * 200 * market.env.config.num_steps
+    seconds = benchmark.stats.stats.median
+    benchmark.extra_info["env_steps_per_s"] = steps / seconds
+    assert seconds < 120

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from lob_analysis.equilibrium.exploitability import DeviationSearch, Responder
+from lob_analysis.equilibrium.exploitability import DeviationSearch
 from lob_analysis.equilibrium.payoffs import PayoffTable, episodes_needed, payoff_table
 from lob_analysis.lab import Lab
 from lob_analysis.population import study_population, survival_shares
@@ -91,28 +91,24 @@ def test_episodes_needed__bound_is_met_by_simulation():
 
 def test_deviations__against_rock_are_found_by_training_and_by_rule(learner, pure):
     market = Market(learner.env, dict.fromkeys(("train", "validation", "test")), {})
-    agents = {ROLES[0]: pure[0], ROLES[1]: pure[0]}
+    fresh = learner.init(jax.random.key(1), None).agents[ROLES[0]]
+    agents = {ROLES[0]: fresh, ROLES[1]: pure[0]}
     lab = Lab("", load_config([]), market, learner, [agents], agents, 0)
     search = DeviationSearch(lab, num_updates=40, num_episodes=16, num_steps=1)
     found = search.against(agents)
+    gains = {
+        role: {deviation.name: deviation.gain for deviation in found.deviations[role]}
+        for role in ROLES
+    }
+    # The first plays some action, greedily, and earns `own` against rock; the best it can is 1.
+    own = -gains[ROLES[0]]["always action 0"]
+    assert own in (-1.0, 0.0, 1.0)
+    assert gains[ROLES[0]]["always action 1"] == 1.0 - own
+    assert gains[ROLES[0]]["always action 2"] == -1.0 - own
+    assert gains[ROLES[0]]["best response"] == 1.0 - own  # training finds paper by itself
+    assert max(gains[ROLES[1]].values()) == 1.0 + own
+    assert [found.gain(role).value for role in ROLES] == [1.0 - own, 1.0 + own]
     assert found.nash_conv.value == pytest.approx(2.0)
-    assert [found.gain(role).value for role in ROLES] == [1.0, 1.0]
-    for role in ROLES:
-        gains = {deviation.name: deviation.gain for deviation in found.deviations[role]}
-        assert gains["always action 1"] == 1.0
-        assert gains["always action 2"] == -1.0
-        assert gains["always action 0"] == 0.0
-
-
-def test_deviations__training_alone_leaves_rock_for_paper(learner, pure):
-    uniform = learner.init(jax.random.key(1), None).agents[ROLES[0]]
-    responder = Responder(learner.env, learner, ROLES[0], algo="ippo", num_updates=40)
-    agents = {ROLES[0]: uniform, ROLES[1]: pure[0]}
-    response = responder.respond(agents, None, jax.random.key(0))
-    played = Player(learner.env, learner, 4, num_steps=1).play(
-        {ROLES[0]: response, ROLES[1]: pure[0]}, None, jax.random.key(0)
-    )
-    assert played.of(ROLES[0]).tolist() == [1.0] * 4
 
 
 def test_population__of_rock_paper_and_scissors_goes_in_circles(learner, pure):

@@ -107,10 +107,8 @@ def matrix_picture(rows: list[PolicyResult], players: dict[str, dict[str, str]])
     """One agent type's result in every combination with intervals."""
     first = rows[0]
     shown = list(reversed(rows))
-    names = [
-        "<br>".join(f"{people_name(t)}: {people_name(p)}" for t, p in players[r.policy].items())
-        for r in shown
-    ]
+    names = ["<br>".join(map(people_name, players[r.policy].values())) for r in shown]
+    seats = ", then that of the ".join(map(agent_name, players[first.policy]))
     is_own = [players[r.policy].get(first.agent_type) == LEARNED for r in shown]
     figure = go.Figure(
         go.Scatter(
@@ -132,7 +130,8 @@ def matrix_picture(rows: list[PolicyResult], players: dict[str, dict[str, str]])
     better = {1: "right is better", -1: "left is better", 0: ""}[measure.sign]
     name = agent_name(first.agent_type)
     caption = (
-        f"Mean with 95 % bootstrap interval{', ' + better if better else ''}. Blue: the {name} "
+        f"Mean with 95 % bootstrap interval{', ' + better if better else ''}. Labels name the "
+        f"policy of the {seats}. Blue: the {name} "
         "plays as learned; gray: a baseline plays it. Points of one color that lie apart show how "
         "much it depends on the others."
     )

@@ -39,7 +39,8 @@ class PopulationStudy:
         contest: `[n, n]` by how much policy set i beats j: what its types earn among those of j,
             one at a time, less what those of j earn among its own; antisymmetric.
         cyclic: share of `contest` that no rating explains, with a bootstrap interval over
-            episodes; None with fewer than three policies. Noise alone gives `(n - 2) / n`.
+            episodes; None with fewer than three policies, or with one agent type, whose policies
+            never meet. Noise alone gives `(n - 2) / n`.
         noise_share: that share, for comparison.
         progress: share of pairs in which the later policy set beats the earlier one.
         effective_rank: by agent type, of its payoffs less their mean.
@@ -102,7 +103,7 @@ def study_population(
         snapshots=found,
         table=table,
         contest=contest,
-        cyclic=_cyclic(table, seed) if size > 2 else None,
+        cyclic=_cyclic(table, seed) if size > 2 and len(roles) > 1 else None,
         noise_share=(size - 2) / size,
         progress=float(np.mean(np.where(later == 0, 0.5, later > 0))),
         effective_rank={
