@@ -23,7 +23,7 @@ from lob_core.backends.numba_vector import (
     copy_four_words,
     copy_stretch,
     fill_block,
-    first_below,
+    first_below_in_stretch,
     inline,
     ints_at,
     jit,
@@ -49,7 +49,7 @@ SIDE_WORDS = (_HEADER_BYTES + 4 * _COLUMN_BYTES) // 8
 PRICE, SIZE, ORDER_ID, AGENT_ID = (
     _HEADER_BYTES + 4 * BLOCK + column * _COLUMN_BYTES for column in range(4)
 )
-SHORT, LONG = 4 * BLOCK, 4 * STRETCH  # bytes of a block and of a stretch
+SHORT = 4 * BLOCK  # bytes of a block
 
 
 @inline
@@ -108,7 +108,7 @@ def _count_live(sizes_address, num_slots):
     while first + _SKIP < num_slots and ints_at(sizes_address)[first + _SKIP - 1] > 0:
         first += _SKIP
     while first + STRETCH <= num_slots:
-        found = first_below(sizes_address + 4 * first, 1, 0)
+        found = first_below_in_stretch(sizes_address + 4 * first, 1, 0)
         if found < STRETCH:
             return first + found
         first += STRETCH

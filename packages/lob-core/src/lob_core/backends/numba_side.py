@@ -16,7 +16,6 @@ from lob_core.backends.numba_record import (
     CAPACITY,
     COUNT,
     IS_CHANGED,
-    LONG,
     ORDER_ID,
     PRICE,
     SHORT,
@@ -36,6 +35,7 @@ from lob_core.backends.numba_record import (
 )
 from lob_core.backends.numba_vector import (
     BLOCK,
+    IS_WIDE,
     STRETCH,
     copy_block,
     first_below,
@@ -75,9 +75,7 @@ def place_behind(side, price, flip):
     """
     words = words_at(side)
     count, key = words[COUNT], price ^ flip
-    place = first_below(side + PRICE, key, flip)
-    if place == STRETCH and count > STRETCH:
-        place += first_below(side + PRICE + LONG, key, flip)
+    place = first_below(side + PRICE, key, flip, count)
     if place >= count:
         place = count
         if words[STOP] > words[TAIL]:
@@ -90,10 +88,7 @@ def place_of_price(side, price, flip):
     """Place of the first order at `price`, or any at which there is another or no order."""
     words = words_at(side)
     count = words[COUNT]
-    place = first_match(side + PRICE, price, side + PRICE, price)
-    if place == STRETCH and count > STRETCH:
-        offset = side + PRICE + LONG
-        place += first_match(offset, price, offset, price)
+    place = first_match(side + PRICE, price, side + PRICE, price, count)
     if place >= count:
         place = count + _tail_ahead(side, (price ^ flip) + 1, flip)
     return place
@@ -103,10 +98,7 @@ def place_of_price(side, price, flip):
 def find(side, order_id, price, flip):
     """Place of an order, at its price first, else anywhere; -1 if it is not there."""
     count = words_at(side)[COUNT]
-    place = first_match(side + PRICE, price, side + ORDER_ID, order_id)
-    if place == STRETCH and count > STRETCH:
-        offset = side + LONG
-        place += first_match(offset + PRICE, price, offset + ORDER_ID, order_id)
+    place = first_match(side + PRICE, price, side + ORDER_ID, order_id, count)
     return place if place < count else _find_anywhere(side, order_id, price, flip)
 
 
@@ -121,11 +113,9 @@ def _find_anywhere(side, order_id, price, flip):
         if in_tail[slot] == order_id:
             return count + slot - tail
         slot += 1
-    for first in range(0, count, STRETCH):
-        offset = side + ORDER_ID + 4 * first
-        place = first + first_match(offset, order_id, offset, order_id)
-        if place < min(count, first + STRETCH):
-            return place
+    place = first_match(side + ORDER_ID, order_id, side + ORDER_ID, order_id, count)
+    if place < count:
+        return place
     for slot in range(tail, stop):
         if in_tail[slot] == order_id:
             return count + slot - tail
@@ -139,7 +129,7 @@ def remove(side, num_slots, place):
     words[IS_CHANGED] = 1
     count = words[COUNT]
     if place < count:
-        if count <= STRETCH:
+        if IS_WIDE and count <= STRETCH:
             shift_out_stretch(side + PRICE, place)
             shift_out_stretch(side + SIZE, place)
             shift_out_stretch(side + ORDER_ID, place)
@@ -213,7 +203,7 @@ def insert(side, num_slots, place, price, size, order_id, agent_id):
         reload(side, num_slots)
     count = words[COUNT]
     if place <= count:
-        if count < STRETCH:
+        if IS_WIDE and count < STRETCH:
             shift_in_stretch(side + PRICE, place, price)
             shift_in_stretch(side + SIZE, place, size)
             shift_in_stretch(side + ORDER_ID, place, order_id)

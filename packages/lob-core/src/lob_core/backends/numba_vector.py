@@ -9,6 +9,7 @@ them; LLVM turns operations on either into the widest ones that the processor ha
 
 from __future__ import annotations
 
+import llvmlite.binding
 import numba
 from llvmlite import ir
 from numba import types
@@ -227,34 +228,117 @@ def add_words(typing_context, target, source):
     return types.void(types.int64, types.int64), generate
 
 
-@intrinsic
-def first_match(typing_context, left, left_value, right, right_value):
-    """First place of two stretches at which both hold the value looked for; `STRETCH` if none."""
+def _bits(builder, lanes):
+    """A vector of truth values as the lowest bits of a word."""
+    bits = builder.bitcast(lanes, ir.IntType(lanes.type.count))
+    return bits if bits.type == _WORD else builder.zext(bits, _WORD)
 
-    def generate(context, builder, signature, args):
-        is_left, is_right = (
-            builder.icmp_signed(
-                "==",
-                _load(builder, address, _STRETCH_TYPE),
-                _splat(builder, value, _STRETCH_TYPE),
+
+def _matcher(vector):
+    """An intrinsic: the first place at which two vectors both hold the value looked for.
+
+    It is not below the number of lanes if there is none.
+    """
+
+    @intrinsic
+    def first_match(typing_context, left, left_value, right, right_value):
+        def generate(context, builder, signature, args):
+            is_left, is_right = (
+                builder.icmp_signed(
+                    "==", _load(builder, address, vector), _splat(builder, value, vector)
+                )
+                for address, value in (args[:2], args[2:])
             )
-            for address, value in (args[:2], args[2:])
-        )
-        return _first_set(builder, builder.bitcast(builder.and_(is_left, is_right), _WORD))
+            return _first_set(builder, _bits(builder, builder.and_(is_left, is_right)))
 
-    int64 = types.int64
-    return int64(int64, int64, int64, int64), generate
+        int64 = types.int64
+        return int64(int64, int64, int64, int64), generate
+
+    return first_match
 
 
-@intrinsic
-def first_below(typing_context, address, key, flip):
-    """First place of a stretch whose value, exclusive-or `flip`, is below `key`; else `STRETCH`."""
+first_match_in_block = _matcher(_BLOCK_TYPE)
+first_match_in_stretch = _matcher(_STRETCH_TYPE)
 
-    def generate(context, builder, signature, args):
-        values = _load(builder, args[0], _STRETCH_TYPE)
-        key, flip = (_splat(builder, arg, _STRETCH_TYPE) for arg in args[1:])
-        is_below = builder.icmp_signed("<", builder.xor(values, flip), key)
-        return _first_set(builder, builder.bitcast(is_below, _WORD))
 
-    int64 = types.int64
-    return int64(int64, int64, int64), generate
+def _comparer(vector):
+    """An intrinsic: the first place whose value, exclusive-or `flip`, is below `key`.
+
+    It is not below the number of lanes if there is none.
+    """
+
+    @intrinsic
+    def first_below(typing_context, address, key, flip):
+        def generate(context, builder, signature, args):
+            values = _load(builder, args[0], vector)
+            key, flip = (_splat(builder, arg, vector) for arg in args[1:])
+            is_below = builder.icmp_signed("<", builder.xor(values, flip), key)
+            return _first_set(builder, _bits(builder, is_below))
+
+        int64 = types.int64
+        return int64(int64, int64, int64), generate
+
+    return first_below
+
+
+first_below_in_block = _comparer(_BLOCK_TYPE)
+first_below_in_stretch = _comparer(_STRETCH_TYPE)
+
+
+def _has_wide_vectors():
+    """Whether a register of the processor holds a block, so that a stretch at once pays."""
+    features = numba.config.CPU_FEATURES
+    if features is None:
+        return llvmlite.binding.get_host_cpu_features().get("avx512bw", False)
+    return "+avx512bw" in features
+
+
+IS_WIDE = _has_wide_vectors()
+
+
+@inline
+def first_match(left, left_value, right, right_value, count):
+    """First of `count` places at which two columns hold the values looked for.
+
+    It is `count` or more if there is none. Whole blocks are read, and whole stretches where
+    vectors are wide.
+    """
+    first = 0
+    if IS_WIDE:
+        while first < count:
+            offset = 4 * first
+            found = first_match_in_stretch(left + offset, left_value, right + offset, right_value)
+            if found < STRETCH:
+                return first + found
+            first += STRETCH
+    else:
+        while first < count:
+            offset = 4 * first
+            found = first_match_in_block(left + offset, left_value, right + offset, right_value)
+            if found < BLOCK:
+                return first + found
+            first += BLOCK
+    return first
+
+
+@inline
+def first_below(address, key, flip, count):
+    """First of `count` places whose value, exclusive-or `flip`, is below `key`.
+
+    It is `count` or more if there is none. Whole blocks are read, and whole stretches where
+    vectors are wide.
+    """
+    first = 0
+    if IS_WIDE:
+        while first < count:
+            found = first_below_in_stretch(address + 4 * first, key, flip)
+            if found < STRETCH:
+                return first + found
+            first += STRETCH
+    else:
+        while first < count:
+            found = first_below_in_block(address + 4 * first, key, flip)
+            if found < BLOCK:
+                return first + found
+            first += BLOCK
+    return first
