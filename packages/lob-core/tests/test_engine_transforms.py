@@ -93,16 +93,16 @@ def test_xla_blocks__plays_calls_of_several_blocks_like_one():
 
 
 MODES = [
-    (SelfMatch.OFF, UnknownCancel.STRICT),
-    (SelfMatch.CANCEL_RESTING, UnknownCancel.OPENING),
-    (SelfMatch.DECREMENT_BOTH, UnknownCancel.UNIFORM),
+    (SelfMatch.OFF, UnknownCancel.STRICT, 0),
+    (SelfMatch.CANCEL_RESTING, UnknownCancel.OPENING, 8),
+    (SelfMatch.DECREMENT_BOTH, UnknownCancel.UNIFORM, 8),
 ]
 
 
-@pytest.mark.parametrize(("self_match", "unknown_cancel"), MODES)
-def test_xla__works_in_place_and_as_one_kernel_on_a_cpu(self_match, unknown_cancel):
+@pytest.mark.parametrize(("self_match", "unknown_cancel", "max_trades"), MODES)
+def test_xla__works_in_place_and_as_one_kernel_on_a_cpu(self_match, unknown_cancel, max_trades):
     """A copy of a table inside a loop would cost more than all the rest."""
-    config = dataclasses.replace(CONFIG, self_match=self_match, unknown_cancel=unknown_cancel)
+    config = BookConfig(8, max_trades, 1, self_match, unknown_cancel)
     play = jax.vmap(functools.partial(process_messages, config=config, backend="xla"))
     arguments = empty_book(config, (3,)), stack_trees([stream(seed) for seed in range(3)])
     program = jax.jit(play).lower(*arguments).compile().as_text()
