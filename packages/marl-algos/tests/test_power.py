@@ -3,7 +3,8 @@
 import numpy as np
 import polars as pl
 import pytest
-from marl_algos import power
+from marl_algos import market_proof, power
+from marl_algos.conf.load import load_config
 from marl_algos.power import Effect, effect, paired_differences
 
 
@@ -84,3 +85,15 @@ def test_command__reads_a_run_and_pairs_what_played_the_same_window(tmp_path, ca
     assert "learned is better" in capsys.readouterr().out
     assert power.main([str(tmp_path / "none")]) == 2
     assert "does not exist" in capsys.readouterr().err
+
+
+def test_market_proof__plans_five_seeds_on_modelled_and_on_recorded_flow(capsys):
+    modelled, recorded = market_proof.plan(["data.path=somewhere", "seed=3"])
+    first, second = load_config(modelled), load_config(recorded)
+    assert first.num_seeds == second.num_seeds == 5
+    assert first.seed == second.seed == 3
+    assert (first.data.kind, second.data.kind) == ("embedded", "lobster")
+    assert second.data.path == "somewhere"
+    assert len(market_proof.plan([])) == 1
+    assert market_proof.main(["typo=1"]) == 2
+    assert "unknown configuration key" in capsys.readouterr().err
