@@ -65,11 +65,18 @@ def test_assets__share_a_clock_and_legs_reach_their_targets_at_a_cost(params):
     }
     start, paid = state.books.market.time_s[0] * 2, np.zeros(2)
     for index in range(MARKET.num_steps):
-        _, state, reward, terminated, _, info = step(jax.random.key(index), state, action, params)
+        obs, state, reward, terminated, _, info = step(jax.random.key(index), state, action, params)
         clock = 2 * state.books.market.time_s + state.books.market.time_ns // 500_000_000
         assert (np.asarray(clock - start) == index + 1).all()
         paid += np.asarray(reward["portfolio"])
-    held = np.asarray(info["agents"]["portfolio"]["inventory"])
+    seen = info["agents"]["portfolio"]
+    names = ENV.groups["portfolio"].observation_names
+    for name, entry in (("drawdown", seen["drawdown"]), ("exposure", seen["exposure"]),
+                        ("volatility", np.sqrt(seen["variance"]))):  # fmt: skip
+        assert np.asarray(entry).any()
+        shown = obs["portfolio"][:, names.index(name)]
+        assert np.asarray(shown) == pytest.approx(np.log1p(np.asarray(entry) / 100), abs=1e-4)
+    held = np.asarray(seen["inventory"])
     assert np.array_equal(held, np.round(np.asarray(want) * 20))
     assert info["agents"]["arbitrage"]["inventory"].tolist() == [[10, 20, -10]]
     result = info["episode"]["portfolio"]

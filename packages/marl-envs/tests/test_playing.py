@@ -6,9 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from lob_core import BookConfig, EventType, Side, make_messages, process_messages
-from lob_core.flow import ZeroIntelligence
+from lob_core.flow import Hawkes, QueueReactive, ValueTraders, ZeroIntelligence
 from marl_envs import EnvConfig
 from marl_envs.background import flow_background
+from marl_envs.clock import is_after
 from marl_envs.playing import play
 
 SLOTS, NUM_MESSAGES = 64, 8
@@ -63,3 +64,19 @@ def test_looks__a_later_one_knows_what_an_earlier_one_did():
         assert int(played.book.counters.unknown_ids) == 0
         num_empty = int((played.messages.event_type == EventType.NOOP).sum())
         assert least <= num_empty <= most
+
+
+@pytest.mark.parametrize("model", [Hawkes(), QueueReactive(), ValueTraders()], ids=repr)
+def test_every_flow_model__is_a_background(model):
+    config = EnvConfig(num_slots=SLOTS, messages_per_step=20)
+    background = flow_background(model, model.default_params(), config, jax.random.key(0), 2)
+    book, market, state = background.opening(jnp.int32(1))
+    played = jax.jit(lambda key: play(background, state, key, book, market, BOOK))(
+        jax.random.key(4)
+    )
+    assert int((played.messages.event_type != EventType.NOOP).sum()) > 10
+    assert int(played.book.counters.invalid) == int(played.book.counters.unknown_ids) == 0
+    bid, ask = int(played.book.bids.price[0]), int(played.book.asks.price[0])
+    assert 0 < bid < ask
+    before, after = (market.time_s, market.time_ns), played.time
+    assert bool(is_after(after, before))
