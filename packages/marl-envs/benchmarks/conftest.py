@@ -1,6 +1,7 @@
 """Background flow to benchmark with: recorded GOOG messages where there are any, else generated."""
 
 import dataclasses
+import functools
 import os
 import tempfile
 
@@ -12,6 +13,21 @@ from marl_envs.testing import record_windows
 configure_cpu()
 
 NUM_WINDOWS = 16
+
+
+@functools.cache
+def goog_store():
+    """The GOOG day at level 10, prepared once a session; None without samples or lob-data."""
+    samples = os.environ.get("LOBSTER_SAMPLES")
+    if not samples:
+        return None
+    try:
+        import lob_data
+    except ImportError:
+        return None
+    folder = tempfile.TemporaryDirectory()
+    lob_data.prepare(samples, folder.name, lob_data.PrepareOptions(ticker="GOOG", level=10))
+    return lob_data.open_store(folder.name), folder
 
 
 @pytest.fixture
@@ -26,22 +42,17 @@ def recorded_flow(config, messages_per_step):
     With `LOBSTER_SAMPLES` set and lob-data installed they are cut from a prepared store of the GOOG
     day at level 10; if its books need more than `config.num_slots` slots, the config gets as many.
     """
-    samples = os.environ.get("LOBSTER_SAMPLES")
-    if samples:
-        try:
-            import lob_data
-        except ImportError:
-            samples = None
-    if not samples:
+    prepared = goog_store()
+    if prepared is None:
         windows = record_windows(config, messages_per_step, NUM_WINDOWS)
         return windows, config, "generated (zero intelligence)"
-    with tempfile.TemporaryDirectory() as folder:
-        lob_data.prepare(samples, folder, lob_data.PrepareOptions(ticker="GOOG", level=10))
-        store = lob_data.open_store(folder)
-        length = {"num_steps": config.num_steps, "messages_per_step": messages_per_step}
-        try:
-            windows = store.windows(**length, config=BookConfig(num_slots=config.num_slots))
-        except lob_data.LobDataError:
-            windows = store.windows(**length)
+    from lob_data import LobDataError
+
+    store, _ = prepared
+    length = {"num_steps": config.num_steps, "messages_per_step": messages_per_step}
+    try:
+        windows = store.windows(**length, config=BookConfig(num_slots=config.num_slots))
+    except LobDataError:
+        windows = store.windows(**length)
     slots = windows.opening.bids.price.shape[-1]
     return windows, dataclasses.replace(config, num_slots=slots), "GOOG 2012-06-21, level 10"

@@ -13,7 +13,7 @@ import pytest
 from marl_envs import AgentSpec, EnvConfig, MarketEnv
 from marl_envs.testing import sample_actions
 
-NUM_SLOTS, NUM_STEPS, ROLLOUT = 100, 64, 32
+NUM_SLOTS, NUM_STEPS, ROLLOUT, ROUNDS = 100, 64, 32, 5
 
 
 def config_of(num_agents, messages_per_step):
@@ -52,8 +52,7 @@ def measure(benchmark, env, params, num_envs, **labels):
     def run():
         return jax.block_until_ready(compiled(state, jax.random.key(2)))
 
-    run()
-    final, (obs, reward, done, volume) = benchmark(run)
+    final, (obs, reward, done, volume) = benchmark.pedantic(run, rounds=ROUNDS, warmup_rounds=1)
     steps = num_envs * ROLLOUT
     num_messages = params.background.num_messages
     benchmark.extra_info.update(

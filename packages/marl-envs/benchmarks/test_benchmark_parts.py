@@ -1,9 +1,9 @@
 """Where the time of a step goes: its parts, each compiled and timed alone.
 
 `engine` is the one engine call, `background` the decoding of recorded messages, `decisions` wanted
-orders, netting and sequencing, `observations` what agents see; `settling` is the rest of a step:
-accounts, views, rewards, results. The parts fuse differently alone than together, so shares are
-approximate.
+orders, netting and sequencing, `own_orders` reading agents' orders, quotes and queues off the book,
+`observations` what agents see; `settling` is the rest of a step: accounts, rewards, results. The
+parts fuse differently alone than together, so shares are approximate.
 """
 
 import time
@@ -16,6 +16,7 @@ from marl_envs import AgentSpec, EnvConfig, MarketEnv
 from marl_envs.deciding import decide
 from marl_envs.sequencing import append, random_order, sequence_requests
 from marl_envs.testing import sample_actions
+from marl_envs.views import agents_after
 
 NUM_SLOTS, NUM_STEPS, NUM_ENVS, REPEATS = 100, 64, 1024, 15
 
@@ -58,6 +59,11 @@ def test_benchmark_parts(benchmark, replay, num_agents, messages_per_step):
     def match(book, sent, messages):
         return process_messages(book, append(sent, messages), config=config.book)
 
+    def look(state):
+        agents = [state.agents[t.name] for t in env.types]
+        accounts = [own.account for own in agents]
+        return agents_after(agents, [own.orders for own in agents], accounts, state.book)
+
     parts = {}
     total, (_, state, *_) = seconds(
         lambda k, s, a: env.step_env(k, s, a, params), keys, state, actions
@@ -65,11 +71,12 @@ def test_benchmark_parts(benchmark, replay, num_agents, messages_per_step):
     parts["decisions"], sent = seconds(send, keys, state, actions)
     parts["background"], messages = seconds(recorded, keys, state)
     parts["engine"], (_, outcome) = seconds(match, state.book, sent, messages)
+    parts["own_orders"], _ = seconds(look, state)
     parts["observations"], _ = seconds(env.observe, state)
     parts["settling"] = total - sum(parts.values())
     step = jax.jit(jax.vmap(lambda k, s, a: env.step(k, s, a, params)))
     jax.block_until_ready(step(keys, state, actions))
-    benchmark(lambda: jax.block_until_ready(step(keys, state, actions)))
+    benchmark.pedantic(lambda: jax.block_until_ready(step(keys, state, actions)), rounds=REPEATS)
     benchmark.extra_info.update(
         {f"{name}_share": round(value / total, 3) for name, value in parts.items()},
         env_steps_per_second=round(NUM_ENVS / benchmark.stats["median"]),
