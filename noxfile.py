@@ -182,6 +182,18 @@ def psro(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def clone(session: nox.Session) -> None:
+    """Imitate rules, e.g. `-- +clone.choices.market_maker=3`; then `transfer.run=runs/NAME`."""
+    run_app(session, "clone")
+
+
+@nox.session(default=False)
+def prove(session: nox.Session) -> None:
+    """Train five seeds and say what beats the rules; `-- data.path=FOLDER` on recorded flow too."""
+    run_app(session, "market_proof")
+
+
+@nox.session(default=False)
 def analyse(session: nox.Session) -> None:
     """Study a run: `-- exploit runs/NAME`, `-- attack runs/NAME`; `-- --help` lists all."""
     install(session, *PACKAGES)

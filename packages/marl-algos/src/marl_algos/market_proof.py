@@ -2,8 +2,8 @@
 
     python -m marl_algos.market_proof data.path=FOLDER
 
-trains five seeds in one program on modelled flow (`experiment=tuned_2player`) and, if a folder of
-LOBSTER files is named, five on recorded flow (`experiment=tuned_lobster`), evaluates all of them on
+trains five seeds in one program on modelled flow (`experiment=modelled_2player`) and, if a folder of
+LOBSTER files is named, five on recorded flow (`experiment=recorded_2player`), evaluates all of them on
 held-out episodes, and prints execution against TWAP and market making against Avellaneda-Stoikov
 and doing nothing, with intervals over seeds and stretches of order flow together
 (`marl_algos.power`). Further overrides go to both runs.
@@ -36,9 +36,9 @@ def plan(arguments: Sequence[str]) -> list[list[str]]:
     common = [item for item in arguments if not item.startswith(RECORDED)]
     paths = [item for item in arguments if item.startswith(RECORDED)]
     seeds = f"num_seeds={NUM_SEEDS}"
-    runs = [["experiment=tuned_2player", "run.name=proof-modelled", seeds, *common]]
+    runs = [["experiment=modelled_2player", "run.name=proof-modelled", seeds, *common]]
     if paths:
-        recorded = ["data=lobster", paths[-1], "experiment=tuned_lobster"]
+        recorded = ["data=lobster", paths[-1], "experiment=recorded_2player"]
         runs.append([*recorded, "run.name=proof-recorded", seeds, *common])
     return runs
 
