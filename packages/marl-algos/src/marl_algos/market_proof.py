@@ -2,10 +2,10 @@
 
     python -m marl_algos.market_proof data.path=FOLDER
 
-trains five seeds in one program on modelled flow (`experiment=modelled_2player`) and, if a folder of
-LOBSTER files is named, five on recorded flow (`experiment=recorded_2player`), evaluates all of them on
-held-out episodes, and prints execution against TWAP and market making against Avellaneda-Stoikov
-and doing nothing, with intervals over seeds and stretches of order flow together
+trains five seeds in one program on modelled flow (`experiment=modelled_2player`) and, if a folder
+of LOBSTER files is named, five on recorded flow (`experiment=recorded_2player`). It evaluates all
+of them on held-out episodes and prints execution against TWAP and market making against
+Avellaneda-Stoikov and doing nothing, with intervals over seeds and stretches of order flow together
 (`marl_algos.power`). Further overrides go to both runs.
 """
 
