@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from lob_analysis.stats import LEVEL, NUM_RESAMPLES, Estimate, Floats, interquartile_mean
+from lob_analysis.stats import (
+    LEVEL,
+    NUM_RESAMPLES,
+    Estimate,
+    Floats,
+    cluster_labels,
+    interquartile_mean,
+    learner_table,
+)
 
 _CHUNK = 4_000_000
-
-
-def _labels(clusters: npt.ArrayLike | None, size: int) -> npt.NDArray[np.intp]:
-    """Number of each observation's cluster, from 0 without gaps."""
-    labels = np.arange(size) if clusters is None else np.asarray(clusters)
-    if labels.shape != (size,):
-        raise ValueError(f"clusters have shape {labels.shape}; they must be [{size}]")
-    return np.unique(labels, return_inverse=True)[1]
 
 
 def stratified_interquartile_mean(
@@ -48,11 +48,9 @@ def stratified_interquartile_mean(
         Agarwal et al. (2021), Deep reinforcement learning at the edge of the statistical
         precipice, NeurIPS, sections 4.1 and 4.3.
     """
-    table = np.atleast_2d(np.asarray(values, np.float64))
-    if table.ndim != 2 or table.size == 0 or not np.isfinite(table).all():
-        raise ValueError(f"values have shape {table.shape}; they must be finite, [S, E] or [E]")
+    table = learner_table(values)
     num_learners, num_episodes = table.shape
-    index = _labels(clusters, num_episodes)
+    index = cluster_labels(clusters, num_episodes)
     num_clusters = int(index.max()) + 1
     order = np.argsort(table, axis=None, kind="stable")
     ordered = table.ravel()[order]
@@ -111,7 +109,7 @@ def ratio_of_sums(
         raise ValueError("samples hold NaN or infinite values; drop and report them first")
     if (below < 0).any() or below.sum() == 0:
         raise ValueError("the denominator must have no negative value and a sum above zero")
-    index = _labels(clusters, above.size)
+    index = cluster_labels(clusters, above.size)
     sums = np.stack([np.bincount(index, x) for x in (above, below)])
     num_clusters = sums.shape[1]
     random = np.random.default_rng(seed)

@@ -161,6 +161,30 @@ def bootstrap(
     return Estimate(value, float(low), float(high), total, level)
 
 
+def learner_table(values: npt.ArrayLike) -> Floats:
+    """`[S, E]` results of S learners in E episodes, from that or from `[E]` of one.
+
+    Raises:
+        ValueError: if the values are empty or not finite.
+    """
+    table = np.atleast_2d(np.asarray(values, np.float64))
+    if table.ndim != 2 or table.size == 0 or not np.isfinite(table).all():
+        raise ValueError(f"values have shape {table.shape}; they must be finite, [S, E] or [E]")
+    return table
+
+
+def cluster_labels(clusters: npt.ArrayLike | None, size: int) -> npt.NDArray[np.intp]:
+    """`[size]` number of each observation's cluster, from 0 without gaps; None makes each its own.
+
+    Raises:
+        ValueError: if there are not `size` labels.
+    """
+    labels = np.arange(size) if clusters is None else np.asarray(clusters)
+    if labels.shape != (size,):
+        raise ValueError(f"clusters have shape {labels.shape}; they must be [{size}]")
+    return np.unique(labels, return_inverse=True)[1]
+
+
 def two_way_bootstrap(
     values: npt.ArrayLike,
     clusters: npt.ArrayLike | None = None,
@@ -189,14 +213,9 @@ def two_way_bootstrap(
     References:
         Davison and Hinkley (1997), Bootstrap methods and their application, section 3.8.
     """
-    table = np.atleast_2d(np.asarray(values, np.float64))
-    if table.ndim != 2 or table.size == 0 or not np.isfinite(table).all():
-        raise ValueError(f"values have shape {table.shape}; they must be finite, [S, E] or [E]")
+    table = learner_table(values)
     num_learners, num_episodes = table.shape
-    labels = np.arange(num_episodes) if clusters is None else np.asarray(clusters)
-    if labels.shape != (num_episodes,):
-        raise ValueError(f"clusters have shape {labels.shape}; they must be [{num_episodes}]")
-    _, index = np.unique(labels, return_inverse=True)
+    index = cluster_labels(clusters, num_episodes)
     sizes = np.bincount(index).astype(np.float64)
     sums = np.stack([np.bincount(index, row, len(sizes)) for row in table])
     random = np.random.default_rng(seed)
