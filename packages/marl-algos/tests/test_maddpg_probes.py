@@ -107,17 +107,7 @@ def test_probe__critic_knows_the_value():
     changes = {"learning_starts": 512, "normalize_reward": True}
     config = TypeConfig(MADDPGConfig(**{**SETTINGS, **changes}), SMALL)
     learner = MADDPG(env, {"agent": config}, num_envs=16, num_steps=8, num_updates=150)
-
-    @jax.jit
-    @jax.vmap
-    def run(number):
-        return jax.lax.scan(
-            lambda state, _: learner.update(state, number),
-            learner.init(jax.random.key(0), number),
-            length=150,
-        )
-
-    state, metrics = run(jnp.arange(3))
+    state, metrics = testing.learn_apart(learner)
     assert bool(jnp.all(metrics["finite"]))
     scale = state.agents["agent"].return_moments.rms
     learned = metrics["agents"]["agent"]["value_mean"][:, -1] * scale

@@ -77,17 +77,7 @@ def trained():
     env = testing.OneOf(*(probe() for probe in PROBES))
     types = {"agent": TypeConfig(SETTINGS, SMALL)}
     ppo = PPO(env, types, num_envs=16, num_steps=8, num_updates=80)
-
-    @jax.jit
-    @jax.vmap
-    def run(number):
-        return jax.lax.scan(
-            lambda state, _: ppo.update(state, number),
-            ppo.init(jax.random.key(0), number),
-            length=80,
-        )
-
-    states, metrics = run(jnp.arange(len(PROBES)))
+    states, metrics = testing.learn_apart(ppo)
     assert bool(jnp.all(metrics["finite"]))
     return Trained(ppo, states, metrics)
 

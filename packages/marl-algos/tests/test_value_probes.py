@@ -87,17 +87,7 @@ def trained(request):
     settings = DQNConfig(**{**SETTINGS, **VARIANTS[request.param]})
     types = {"agent": TypeConfig(settings, SMALL)}
     learner = DQN(env, types, num_envs=16, num_steps=8, num_updates=150)
-
-    @jax.jit
-    @jax.vmap
-    def run(number):
-        return jax.lax.scan(
-            lambda state, _: learner.update(state, number),
-            learner.init(jax.random.key(0), number),
-            length=150,
-        )
-
-    states, metrics = run(jnp.arange(len(PROBES)))
+    states, metrics = testing.learn_apart(learner)
     assert bool(jnp.all(metrics["finite"]))
     return Trained(learner, states, metrics)
 

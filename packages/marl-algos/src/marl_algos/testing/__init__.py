@@ -1,7 +1,7 @@
 """What tests of learners need: probes with known values, and environments of other projects."""
 
 from marl_algos.testing.adapters import FromGymnax, FromJaxMARL
-from marl_algos.testing.combined import OneOf
+from marl_algos.testing.combined import OneOf, learn_apart
 from marl_algos.testing.probes import (
     ActionDecides,
     ConstantReward,
@@ -37,4 +37,5 @@ __all__ = [
     "ProbeState",
     "RewardIsObservation",
     "TwoTypes",
+    "learn_apart",
 ]

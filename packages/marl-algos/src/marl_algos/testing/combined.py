@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from marl_algos.testing.probes import ByType, Probe, ProbeGroup, ProbeState
+from marl_algos.types import Learner, Metrics
 
 Array: TypeAlias = jax.Array
 _T = TypeVar("_T")
@@ -45,6 +46,30 @@ class OneOf:
     ) -> tuple[ByType, ProbeState, ByType, ByType, ByType, dict[str, Any]]:
         """One step without reset."""
         return _choose(params, [probe.step_env(key, state, action, None) for probe in self.probes])
+
+
+def learn_apart(learner: Learner) -> tuple[Any, Metrics]:
+    """Trains on each of the probes of the learner's environment, a `OneOf`, in one program.
+
+    Args:
+        learner: runs for its `num_updates`; every probe begins with the same key.
+
+    Returns:
+        Final states, leaves `[P, ...]` by probe, and metrics, leaves `[P, U, ...]` by update too.
+    """
+    env: Any = learner.env
+
+    @jax.jit
+    @jax.vmap
+    def run(number: Array) -> tuple[Any, Metrics]:
+        return jax.lax.scan(
+            lambda state, _: learner.update(state, number),
+            learner.init(jax.random.key(0), number),
+            length=learner.num_updates,
+        )
+
+    trained: tuple[Any, Metrics] = run(jnp.arange(len(env.probes)))
+    return trained
 
 
 def _choose(number: Array, outcomes: list[_T]) -> _T:
