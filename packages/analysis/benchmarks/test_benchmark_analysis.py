@@ -18,7 +18,7 @@ from lob_analysis.simulate import Player
 from lob_analysis.stats import two_way_bootstrap
 from lob_analysis.testing import write_run
 from marl_algos.conf.load import load_config
-from marl_algos.data import make_market
+from marl_algos.markets.data import make_market
 from marl_algos.train import make_learner
 
 

@@ -29,7 +29,7 @@ from marl_algos import (
     make_qmix,
     make_vdn,
 )
-from marl_algos.mappo import joint_observation
+from marl_algos.learners.mappo import joint_observation
 from marl_envs.games.kyle import KyleAuction, price_impact
 from marl_envs.games.two_step import TwoStep
 from plotly.subplots import make_subplots

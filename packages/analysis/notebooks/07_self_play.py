@@ -24,7 +24,7 @@ import plotly.graph_objects as go
 from lob_analysis.plots import style
 from lob_core.runtime import configure_cpu
 from marl_algos import PPO, NetworkConfig, PPOConfig, TypeConfig
-from marl_algos.selfplay import SelfPlay, SelfPlayConfig, sampling_weights
+from marl_algos.populations.selfplay import SelfPlay, SelfPlayConfig, sampling_weights
 from marl_envs.games import kuhn
 
 configure_cpu()

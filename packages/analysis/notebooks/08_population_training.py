@@ -21,8 +21,8 @@ from lob_analysis.diversity import effective_rank
 from lob_analysis.plots import style
 from lob_core.runtime import configure_cpu
 from marl_algos import PPO, NetworkConfig, PPOConfig, TypeConfig
-from marl_algos.pbt import PBT, PBTConfig, scores_of
-from marl_algos.psro import PSRO, PSROConfig
+from marl_algos.populations.pbt import PBT, PBTConfig, scores_of
+from marl_algos.populations.psro import PSRO, PSROConfig
 from marl_envs.games import kuhn
 from marl_envs.games.quoting import SingleMaker
 from plotly.subplots import make_subplots

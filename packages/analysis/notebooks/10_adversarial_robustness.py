@@ -28,7 +28,7 @@ from lob_analysis.robustness.scenarios import ATTACKS, CLEAN, STRESSES, make_sce
 from lob_analysis.simulate import KEEP_INVENTORY, Player
 from lob_core.runtime import configure_cpu
 from marl_algos.conf.load import load_config
-from marl_algos.data import make_market
+from marl_algos.markets.data import make_market
 from marl_algos.train import make_learner
 
 configure_cpu()

@@ -30,7 +30,7 @@ from lob_analysis.transfer import other_market, transfer_results
 from lob_core.flow import Hawkes
 from lob_core.runtime import configure_cpu
 from marl_algos.conf.load import load_config
-from marl_algos.data import make_market
+from marl_algos.markets.data import make_market
 from marl_algos.train import make_learner
 
 configure_cpu()
@@ -187,6 +187,6 @@ style(figure).show()
 #
 # 1. Train on the fitted flow (`env.make_params(fitted.model, flow_params=fitted.params)`) and
 #    transfer again. How much of the drop is gone?
-# 2. Train on several flows at once: `marl_algos.domains` draws a market for every episode.
+# 2. Train on several flows at once: `marl_algos.markets.domains` draws a market for every episode.
 # 3. Set `LOBSTER_SAMPLES` if you have not, or run `lob-analysis transfer RUN data.kind=lobster
 #    data.path=DIR` on a training run of your own.

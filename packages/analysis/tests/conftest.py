@@ -9,10 +9,10 @@ import pytest
 from lob_analysis.lab import open_lab
 from lob_analysis.testing import write_run
 from lob_core.runtime import configure_cpu
-from marl_algos.checkpoint import CheckpointStore
 from marl_algos.conf.load import load_config
-from marl_algos.data import make_market
-from marl_algos.runfolder import RunFolder
+from marl_algos.markets.data import make_market
+from marl_algos.runs.checkpoint import CheckpointStore
+from marl_algos.runs.runfolder import RunFolder
 from marl_algos.train import make_learner
 
 configure_cpu()

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from marl_algos.ippo import PPO
+from marl_algos.learners.ippo import PPO
 from marl_algos.settings import NetworkConfig, PPOConfig, TypeConfig
 from marl_envs.games import glosten_milgrom, kyle, quoting
 

@@ -13,8 +13,8 @@ from lob_analysis.population import study_population, survival_shares
 from lob_analysis.simulate import Player
 from lob_analysis.snapshots import Snapshots
 from marl_algos.conf.load import load_config
-from marl_algos.data import Market
-from marl_algos.ippo import PPO
+from marl_algos.learners.ippo import PPO
+from marl_algos.markets.data import Market
 from marl_algos.settings import NetworkConfig, PPOConfig, TypeConfig
 from marl_envs.games.matrix import rock_paper_scissors
 

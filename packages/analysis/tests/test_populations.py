@@ -11,13 +11,13 @@ from lob_analysis.cli import app
 from lob_analysis.errors import RunError
 from lob_analysis.lab import open_lab
 from lob_analysis.snapshots import read_population
-from marl_algos.checkpoint import CheckpointStore, named_leaves
 from marl_algos.conf.load import load_config
-from marl_algos.matches import PolicyPool
-from marl_algos.pbt import PBTState
-from marl_algos.psro import PSROState
-from marl_algos.runfolder import RunFolder
-from marl_algos.selfplay import SelfPlayState
+from marl_algos.populations.matches import PolicyPool
+from marl_algos.populations.pbt import PBTState
+from marl_algos.populations.psro import PSROState
+from marl_algos.populations.selfplay import SelfPlayState
+from marl_algos.runs.checkpoint import CheckpointStore, named_leaves
+from marl_algos.runs.runfolder import RunFolder
 from marl_algos.types import RunnerState
 from typer.testing import CliRunner
 

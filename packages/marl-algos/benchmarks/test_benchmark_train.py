@@ -13,8 +13,8 @@ from lob_core.usage import watch
 configure_cpu()
 
 from marl_algos.conf.load import load_config  # noqa: E402
-from marl_algos.data import make_market  # noqa: E402
-from marl_algos.learners import LEARNERS  # noqa: E402
+from marl_algos.learners.registry import LEARNERS  # noqa: E402
+from marl_algos.markets.data import make_market  # noqa: E402
 from marl_algos.rollout import collect, step_batch  # noqa: E402
 from marl_algos.train import make_learner  # noqa: E402
 

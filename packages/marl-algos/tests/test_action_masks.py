@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from marl_algos.dqn import best_action
-from marl_algos.learners import LEARNERS, make_learner
+from marl_algos.learners.dqn import best_action
+from marl_algos.learners.registry import LEARNERS, make_learner
 from marl_algos.networks import Categorical, MultiCategorical, TanhNormal, restrict
 from marl_algos.settings import NetworkConfig, TypeConfig
 from marl_algos.testing import MaskedActions

@@ -3,14 +3,9 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from marl_algos.advantages import (
-    RunningMoments,
-    gae,
-    masked_mean,
-    next_values,
-    normalize_advantages,
-)
-from marl_algos.losses import clipped_policy_loss, explained_variance, value_loss
+from marl_algos.learners.advantages import gae, next_values, normalize_advantages
+from marl_algos.learners.losses import clipped_policy_loss, explained_variance, value_loss
+from marl_algos.moments import RunningMoments, masked_mean
 
 GAMMA, LAMBDA = 0.9, 0.8
 

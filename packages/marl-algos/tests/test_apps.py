@@ -5,12 +5,12 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-from marl_algos import apps, train
-from marl_algos.checkpoint import named_leaves
+from marl_algos import pbt, psro, selfplay, train
 from marl_algos.conf.load import ConfigError, load_config
-from marl_algos.data import SPLITS, Market
-from marl_algos.logging import read_metrics
-from marl_algos.runfolder import open_run_folder
+from marl_algos.markets.data import SPLITS, Market
+from marl_algos.runs.checkpoint import named_leaves
+from marl_algos.runs.logging import read_metrics
+from marl_algos.runs.runfolder import open_run_folder
 from marl_envs.games.matrix import matching_pennies
 
 SMALL = [  # as in test_train, so that most programs are compiled already
@@ -54,7 +54,7 @@ def test_selfplay__goes_on_where_it_was_with_the_same_numbers(tmp_path):
         "selfplay.capacity=2",
         "selfplay.num_matches=2",
     ]
-    whole = session("selfplay", apps.SelfPlaySession, overrides, tmp_path)
+    whole = session("selfplay", selfplay.SelfPlaySession, overrides, tmp_path)
     state = whole.train()
     assert whole.total == 3
     whole.close()
@@ -65,7 +65,7 @@ def test_selfplay__goes_on_where_it_was_with_the_same_numbers(tmp_path):
     assert [line["env_steps"] for line in lines] == [32, 64, 96]
     assert set(lines[0]["agents"]) == {"player_0", "player_1"}
 
-    again = session("selfplay", apps.SelfPlaySession, [*overrides, "resume=true"], tmp_path)
+    again = session("selfplay", selfplay.SelfPlaySession, [*overrides, "resume=true"], tmp_path)
     again._play, again.learner = whole._play, whole.learner  # nothing is compiled twice
     again._last._manager.delete(3)  # as if the run had been killed in its last round
     ended = again.train()
@@ -76,7 +76,7 @@ def test_selfplay__goes_on_where_it_was_with_the_same_numbers(tmp_path):
 
 def test_psro__writes_the_history_of_the_gap(tmp_path):
     overrides = ["algo.total_env_steps=32", "psro.max_iterations=2", "psro.num_matches=2"]
-    growth = session("psro", apps.PSROSession, overrides, tmp_path)
+    growth = session("psro", psro.PSROSession, overrides, tmp_path)
     state = growth.train()
     growth.close()
     table = pl.read_parquet(tmp_path / "a" / "psro.parquet")
@@ -89,7 +89,7 @@ def test_psro__writes_the_history_of_the_gap(tmp_path):
 def test_pbt__run_leaves_lineage_and_evaluation(tmp_path):
     overrides = ["env=market_maker", "pbt.population=2", "pbt.updates_per_generation=2"]
     overrides += ["algo.total_env_steps=64", f"run.root={tmp_path}", "run.name=a"]
-    assert apps.pbt([*SMALL, *overrides]) == 0
+    assert pbt.main([*SMALL, *overrides]) == 0
     folder = tmp_path / "a"
     lineage = pl.read_parquet(folder / "lineage.parquet")
     assert lineage["generation"].to_list() == [1, 1, 2, 2]
@@ -104,18 +104,18 @@ def test_pbt__run_leaves_lineage_and_evaluation(tmp_path):
 @pytest.mark.parametrize(
     ("app", "overrides", "message"),
     [
-        ("selfplay", ["selfplay.sampling=all"], "selfplay.sampling is 'all'"),
-        ("selfplay", ["selfplay.typo=1"], "unknown configuration key 'selfplay.typo'"),
-        ("selfplay", ["env=market_maker"], "two agent types or more"),
-        ("selfplay", ["+selfplay.seats.execution=market_maker"], "differ in spaces"),
-        ("pbt", ["pbt.cut=0.9"], "pbt.cut is 0.9"),
-        ("pbt", ["num_seeds=2"], "populations run one seed"),
-        ("psro", ["psro.solver=dice"], "psro.solver is 'dice'"),
+        (selfplay, ["selfplay.sampling=all"], "selfplay.sampling is 'all'"),
+        (selfplay, ["selfplay.typo=1"], "unknown configuration key 'selfplay.typo'"),
+        (selfplay, ["env=market_maker"], "two agent types or more"),
+        (selfplay, ["+selfplay.seats.execution=market_maker"], "differ in spaces"),
+        (pbt, ["pbt.cut=0.9"], "pbt.cut is 0.9"),
+        (pbt, ["num_seeds=2"], "populations run one seed"),
+        (psro, ["psro.solver=dice"], "psro.solver is 'dice'"),
     ],
 )
 def test_mistakes__end_with_one_message(app, overrides, message, tmp_path, capsys):
     arguments = [*SMALL, f"run.root={tmp_path / 'runs'}", "run.name=a", *overrides]
-    assert getattr(apps, app)(arguments) == train.USAGE_ERROR
+    assert app.main(arguments) == train.USAGE_ERROR
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from marl_algos import testing
-from marl_algos.dqn import DQN
-from marl_algos.ippo import PPO
-from marl_algos.mappo import agent_tokens, make_mappo
+from marl_algos.learners.dqn import DQN
+from marl_algos.learners.ippo import PPO
+from marl_algos.learners.mappo import agent_tokens, make_mappo
 from marl_algos.networks.attention import AgentAttention
 from marl_algos.settings import NetworkConfig, PPOConfig, TypeConfig
 from marl_algos.settings_replay import DQNConfig

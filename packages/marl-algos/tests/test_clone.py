@@ -6,14 +6,14 @@ import numpy as np
 import polars as pl
 import pytest
 from lob_core.types import Side
-from marl_algos import apps, testing, train
-from marl_algos.checkpoint import named_leaves
-from marl_algos.clone import CloneConfig, Cloning
+from marl_algos import clone, testing, train
 from marl_algos.conf.load import load_config
-from marl_algos.data import make_market
-from marl_algos.demonstrations import MISS_TICKS, Demonstrations, order_distance
-from marl_algos.ippo import PPO
-from marl_algos.runfolder import open_run_folder
+from marl_algos.imitation.cloning import CloneConfig, Cloning
+from marl_algos.imitation.demonstrations import MISS_TICKS, Demonstrations, order_distance
+from marl_algos.learners.ippo import PPO
+from marl_algos.markets.data import make_market
+from marl_algos.runs.checkpoint import named_leaves
+from marl_algos.runs.runfolder import open_run_folder
 from marl_algos.settings import NetworkConfig, PPOConfig, TypeConfig
 from marl_envs.agents.base import wanted_orders
 from marl_envs.spaces import Box, Discrete, MultiDiscrete
@@ -125,7 +125,7 @@ def test_clone__of_avellaneda_stoikov_and_twap_starts_a_run(tmp_path):
     market = make_market(config)
     folder = open_run_folder(config)
     folder.start(config, market.description, "test")
-    cloning = apps.CloneSession(config, market, folder)
+    cloning = clone.CloneSession(config, market, folder)
     state = cloning.train()
     cloning.close()
     table = pl.read_parquet(folder.path / "clone.parquet")
@@ -157,7 +157,7 @@ def test_clone__of_avellaneda_stoikov_and_twap_starts_a_run(tmp_path):
 )
 def test_mistakes__end_with_one_message(overrides, message, tmp_path, capsys):
     root = tmp_path / "runs"
-    assert apps.clone([*SMALL, f"run.root={root}", *overrides]) == train.USAGE_ERROR
+    assert clone.main([*SMALL, f"run.root={root}", *overrides]) == train.USAGE_ERROR
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1

@@ -2,7 +2,7 @@
 
 import pytest
 from marl_algos.conf.load import ConfigError, differences, load_config, type_configs
-from marl_algos.learners import LEARNERS
+from marl_algos.learners.registry import LEARNERS
 
 
 def test_default__has_a_maker_and_an_execution_agent():

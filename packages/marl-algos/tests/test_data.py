@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from lob_core.flow import Hawkes
 from marl_algos.conf.load import ConfigError, load_config
-from marl_algos.data import SPLITS, make_market
+from marl_algos.markets.data import SPLITS, make_market
 from marl_algos.train import make_learner
 
 SMALL = ["experiment=smoke", "env=market_maker", "env.num_steps=4", "env.messages_per_step=20"]

@@ -5,7 +5,7 @@ import json
 import pytest
 from marl_algos import importer
 from marl_algos.conf.load import load_config, type_configs
-from marl_algos.data import agent_spec
+from marl_algos.markets.data import agent_spec
 from marl_envs import EnvConfig, MarketEnv
 
 WORLD = {

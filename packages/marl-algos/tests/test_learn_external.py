@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from marl_algos.learners import make_learner
+from marl_algos.learners.registry import make_learner
 from marl_algos.settings import NetworkConfig, PPOConfig, TypeConfig
 from marl_algos.settings_replay import DQNConfig, MADDPGConfig
 from marl_algos.testing import FromGymnax, FromJaxMARL

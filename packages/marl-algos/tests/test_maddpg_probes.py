@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from marl_algos import testing
-from marl_algos.maddpg import MADDPG
+from marl_algos.learners.maddpg import MADDPG
 from marl_algos.networks.action_codes import ActionCode
 from marl_algos.settings import NetworkConfig, TypeConfig
 from marl_algos.settings_replay import MADDPGConfig

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 from marl_algos.conf.load import load_config
-from marl_algos.data import make_market
+from marl_algos.markets.data import make_market
 from marl_algos.train import make_learner
 
 SMALL = [

@@ -3,7 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from marl_algos.advantages import RunningMoments
+from marl_algos.moments import RunningMoments
 from marl_algos.networks import ActorCritic, Carry, initial_carry
 from marl_algos.networks.heads import rescale_value_head
 from marl_algos.networks.torsos import GRU

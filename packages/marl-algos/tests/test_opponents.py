@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from marl_algos import testing
-from marl_algos.ippo import PPO
-from marl_algos.opponents import OpponentParams, WithOpponents, single_opponent
+from marl_algos.learners.ippo import PPO
+from marl_algos.populations.opponents import OpponentParams, WithOpponents, single_opponent
 from marl_algos.settings import NetworkConfig, PPOConfig, TypeConfig
 from marl_algos.types import Move
 from marl_envs.games.matrix import MatrixGame, rock_paper_scissors

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from marl_algos.ippo import PPO
-from marl_algos.pbt import PBT, PBTConfig, scores_of
+from marl_algos.learners.ippo import PPO
+from marl_algos.populations.pbt import PBT, PBTConfig, scores_of
 from marl_algos.settings import NetworkConfig, PPOConfig, TypeConfig
 from marl_algos.testing import ActionDecides
 

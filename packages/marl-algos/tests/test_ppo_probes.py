@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 from marl_algos import testing
-from marl_algos.ippo import PPO
-from marl_algos.mappo import make_mappo
+from marl_algos.learners.ippo import PPO
+from marl_algos.learners.mappo import make_mappo
 from marl_algos.settings import NetworkConfig, PPOConfig, TypeConfig
 
 DISCOUNT = 0.9

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from marl_algos import testing
-from marl_algos.ippo import PPO
+from marl_algos.learners.ippo import PPO
 from marl_algos.networks import ActorCritic, initial_carry
 from marl_algos.networks.precision import of_layer
 from marl_algos.settings import PRECISIONS, NetworkConfig, PPOConfig, TypeConfig

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from marl_algos.ippo import PPO
-from marl_algos.psro import PSRO, PSROConfig
+from marl_algos.learners.ippo import PPO
+from marl_algos.populations.psro import PSRO, PSROConfig
 from marl_algos.settings import NetworkConfig, PPOConfig, TypeConfig
 from marl_envs.games import kuhn
 

@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from marl_algos.checkpoint import CheckpointError, CheckpointStore
 from marl_algos.conf.load import ConfigError, load_config
-from marl_algos.logging import MetricsLog, read_metrics, to_plain
-from marl_algos.runfolder import open_run_folder
-from marl_algos.statistics import Bootstrap
-from marl_algos.tables import verdict
+from marl_algos.runs.checkpoint import CheckpointError, CheckpointStore
+from marl_algos.runs.logging import MetricsLog, read_metrics, to_plain
+from marl_algos.runs.runfolder import open_run_folder
+from marl_algos.runs.statistics import Bootstrap
+from marl_algos.runs.tables import verdict
 
 TREE = {
     "weights": jnp.arange(6.0).reshape(2, 3),

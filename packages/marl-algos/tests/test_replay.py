@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from marl_algos.replay import Experience, Replay, n_step, n_step_targets
+from marl_algos.learners.replay import Experience, Replay, n_step, n_step_targets
 
 T, B, GAMMA = 6, 2, 0.9
 

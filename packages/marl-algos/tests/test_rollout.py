@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from marl_algos import testing
-from marl_algos.ippo import PPO
-from marl_algos.mappo import joint_observation
+from marl_algos.learners.ippo import PPO
+from marl_algos.learners.mappo import joint_observation
 from marl_algos.rollout import collect
 from marl_algos.settings import NetworkConfig, PPOConfig, TypeConfig
 from marl_algos.types import merge_actors, split_by_type

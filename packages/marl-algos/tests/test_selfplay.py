@@ -6,10 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from marl_algos.ippo import PPO
-from marl_algos.matches import FREE, PolicyPool, make_pool, put
+from marl_algos.learners.ippo import PPO
 from marl_algos.meta_games import nash_conv
-from marl_algos.selfplay import SelfPlay, SelfPlayConfig, sampling_weights, slot_for_snapshot
+from marl_algos.populations.matches import FREE, PolicyPool, make_pool, put
+from marl_algos.populations.selfplay import (
+    SelfPlay,
+    SelfPlayConfig,
+    sampling_weights,
+    slot_for_snapshot,
+)
 from marl_algos.settings import NetworkConfig, PPOConfig, TypeConfig
 from marl_envs.games import kuhn
 from marl_envs.games.matrix import matching_pennies, rock_paper_scissors

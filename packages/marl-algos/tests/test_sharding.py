@@ -9,14 +9,14 @@ import sys
 import jax
 import numpy as np
 import pytest
-from marl_algos.ippo import PPO
+from marl_algos.learners.ippo import PPO
 from marl_algos.settings import NetworkConfig, PPOConfig, TypeConfig
-from marl_algos.sharding import DataParallel, make_mesh
 from marl_algos.testing import ObservationTimesAction
+from marl_algos.training.sharding import DataParallel, make_mesh
 
 PROGRAM = """
 import importlib.util, json, sys
-from marl_algos.sharding import join_processes
+from marl_algos.training.sharding import join_processes
 join_processes(sys.argv[1], 2, int(sys.argv[2]))
 spec = importlib.util.spec_from_file_location("test_sharding", sys.argv[3])
 module = importlib.util.module_from_spec(spec)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from marl_algos import testing
-from marl_algos.learners import LEARNERS, make_learner
+from marl_algos.learners.registry import LEARNERS, make_learner
 from marl_algos.settings import NetworkConfig, TypeConfig
 from marl_envs.spaces import MultiDiscrete
 

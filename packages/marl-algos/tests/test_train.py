@@ -12,11 +12,11 @@ import jax
 import numpy as np
 import polars as pl
 import pytest
-from marl_algos import apps, train
+from marl_algos import evaluate, train
 from marl_algos.conf.load import load_config
-from marl_algos.data import make_market
-from marl_algos.evaluate import Evaluator
-from marl_algos.logging import WALL_CLOCK_KEYS, read_metrics
+from marl_algos.markets.data import make_market
+from marl_algos.runs.evaluation import Evaluator
+from marl_algos.runs.logging import WALL_CLOCK_KEYS, read_metrics
 
 SMALL = [
     "experiment=smoke",
@@ -108,14 +108,14 @@ def test_run__doing_nothing_earns_nothing(finished):
 def test_evaluate__plays_the_checkpoint_again_with_other_settings(finished, tmp_path, capsys):
     folder = tmp_path / "copy"
     shutil.copytree(finished, folder)
-    assert apps.evaluate([str(folder), "evaluation.split=validation"]) == 0
+    assert evaluate.main([str(folder), "evaluation.split=validation"]) == 0
     table = pl.read_parquet(folder / "evaluation.parquet")
     assert table.height == 3 * 8
     assert set(table["split"]) == {"validation"}
     assert json.loads((folder / "evaluation.json").read_text())["update"] == NUM_UPDATES
-    assert apps.evaluate([str(folder), "seed=3"]) == train.USAGE_ERROR
+    assert evaluate.main([str(folder), "seed=3"]) == train.USAGE_ERROR
     assert "only evaluation.KEY" in capsys.readouterr().err
-    assert apps.evaluate([str(tmp_path)]) == train.USAGE_ERROR
+    assert evaluate.main([str(tmp_path)]) == train.USAGE_ERROR
 
 
 def test_run__existing_folder_is_not_overwritten(finished, capsys):

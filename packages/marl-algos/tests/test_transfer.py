@@ -6,15 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from marl_algos.checkpoint import CheckpointError, CheckpointStore, named_leaves, read_agents
-from marl_algos.domains import ManyDomains, stack_domains
-from marl_algos.federated import FederatedAveraging
-from marl_algos.ippo import PPO
+from marl_algos.learners.ippo import PPO
+from marl_algos.markets.domains import ManyDomains, stack_domains
+from marl_algos.markets.trials import Trials
 from marl_algos.networks.heads import rescale_value_head
+from marl_algos.runs.checkpoint import CheckpointError, CheckpointStore, named_leaves, read_agents
 from marl_algos.settings import NetworkConfig, PPOConfig, TypeConfig
 from marl_algos.testing import ActionDecides, Memory
-from marl_algos.transfer import warm_start
-from marl_algos.trials import Trials
+from marl_algos.training.federated import FederatedAveraging
+from marl_algos.training.transfer import warm_start
 
 KEY = jax.random.key(5)
 

@@ -3,9 +3,9 @@
 import jax
 import jax.numpy as jnp
 import pytest
+from marl_algos.learners.value_mixing import make_qmix, make_vdn
 from marl_algos.settings import NetworkConfig, TypeConfig
 from marl_algos.settings_replay import MixingConfig
-from marl_algos.value_mixing import make_qmix, make_vdn
 from marl_envs.games.two_step import TwoStep
 
 SETTINGS = MixingConfig(

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from marl_algos import testing
-from marl_algos.dqn import DQN
+from marl_algos.learners.dqn import DQN
+from marl_algos.learners.value_mixing import make_qmix, make_vdn
 from marl_algos.settings import NetworkConfig, TypeConfig
 from marl_algos.settings_replay import DQNConfig, MixingConfig
-from marl_algos.value_mixing import make_qmix, make_vdn
 
 DISCOUNT = 0.9
 SMALL = NetworkConfig(hidden=(16,))

@@ -10,10 +10,10 @@ from lob_core.flow import ZeroIntelligence
 from lob_data.calibration import Calibration
 from marl_algos import train
 from marl_algos.conf.load import load_config
-from marl_algos.data import SPLITS, Market, make_market
-from marl_algos.logging import read_metrics
-from marl_algos.runfolder import open_run_folder
-from marl_algos.shards import shard_params
+from marl_algos.markets.data import SPLITS, Market, make_market
+from marl_algos.runs.logging import read_metrics
+from marl_algos.runs.runfolder import open_run_folder
+from marl_algos.training.shards import shard_params
 from marl_envs.games.matrix import matching_pennies
 
 SMALL = [  # as in test_train, so that most programs are compiled already

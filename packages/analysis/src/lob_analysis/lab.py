@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import jax
 import yaml  # type: ignore[import-untyped]
-from marl_algos.checkpoint import CheckpointError, CheckpointStore, read_json
 from marl_algos.conf.load import ConfigError, load_saved
 from marl_algos.conf.populations import SelfPlayRun
 from marl_algos.conf.schema import Config
-from marl_algos.data import DataError, Market, make_market
-from marl_algos.runfolder import SCHEMA, RunFolder
+from marl_algos.markets.data import DataError, Market, make_market
+from marl_algos.runs.checkpoint import CheckpointError, CheckpointStore, read_json
+from marl_algos.runs.runfolder import SCHEMA, RunFolder
 from marl_algos.train import make_learner
 from marl_algos.types import Learner
 from omegaconf.errors import OmegaConfBaseException

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-from marl_algos.checkpoint import named_leaves
+from marl_algos.runs.checkpoint import named_leaves
 from marl_algos.types import Learner
 
 Array: TypeAlias = jax.Array

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import jax
-from marl_algos.data import Split
-from marl_algos.logging import to_plain, write_json
+from marl_algos.markets.data import Split
+from marl_algos.runs.logging import to_plain, write_json
 
 from lob_analysis.equilibrium.exploitability import DeviationSearch, Exploitability
 from lob_analysis.errors import AnalysisError, RunError

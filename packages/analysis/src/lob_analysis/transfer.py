@@ -8,8 +8,8 @@ from typing import Any, Final, cast
 
 import numpy as np
 from marl_algos.conf.load import ConfigError, check_config
-from marl_algos.data import DataError, Market, make_market
-from marl_algos.evaluate import Evaluator
+from marl_algos.markets.data import DataError, Market, make_market
+from marl_algos.runs.evaluation import Evaluator
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 

@@ -1,185 +1,93 @@
-"""Behavior cloning: policies that imitate rule-based agents of the same market.
-
-References:
-    Pomerleau (1991), "Efficient training of artificial neural networks for autonomous navigation".
-"""
+"""Behavior cloning runs: `python -m marl_algos.clone [overrides]`, or `marl-clone`."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Mapping
-from typing import Any, TypeAlias
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
-from marl_algos.advantages import masked_mean
-from marl_algos.demonstrations import Demonstrations
-from marl_algos.ippo import PPO
-from marl_algos.learner import descend, optimizer
-from marl_algos.networks import ActorCritic, Distribution, initial_carry, restrict
-from marl_algos.settings import check_domains
-from marl_algos.types import Metrics, TypeState, merge_actors, split_by_type
+from marl_algos.baselines import BASELINES
+from marl_algos.conf.load import ConfigError
+from marl_algos.conf.populations import CloneRun, clone_config
+from marl_algos.imitation.cloning import Cloning
+from marl_algos.imitation.demonstrations import demonstrate, shares, usable_rules
+from marl_algos.runs.commands import command_line
+from marl_algos.runs.harness import learner_factory
+from marl_algos.runs.population import Population, Table
+from marl_algos.types import Metrics, RunnerState
 
-Array: TypeAlias = jax.Array
 
+class CloneSession(Population):
+    """Behavior cloning; a step is an epoch. `clone.parquet` says how well rules are imitated."""
 
-@dataclasses.dataclass(frozen=True)
-class CloneConfig:
-    """How a policy is fitted to what was demonstrated.
-
-    Attributes:
-        learning_rate: step size of Adam.
-        num_epochs: passes over the demonstrations.
-        num_minibatches: gradient steps of a pass; the actors are shared among them.
-        max_grad_norm: global norm that gradients are clipped to.
-
-    Raises:
-        ValueError: naming the field that is outside its domain.
-    """
-
-    learning_rate: float = 3e-3
-    num_epochs: int = 50
-    num_minibatches: int = 4
-    max_grad_norm: float = 0.5
-
-    def __post_init__(self) -> None:
+    def setup(self) -> None:
+        """Makes the learner and plays the rules."""
+        assert isinstance(self.config, CloneRun)
+        section = self.config.clone
         try:
-            check_domains(
-                self,
-                positive=("learning_rate", "max_grad_norm"),
-                counts=("num_epochs", "num_minibatches"),
+            config = clone_config(section)
+            self.begin(1)
+            rules = usable_rules(self.market.env, section.rules, BASELINES)
+            self.learner = learner_factory(self.config, 1)(self.market.env)
+            self._cloning = Cloning(self.learner, config)
+            if self.market.world is not self.market.env:
+                raise ConfigError("rules are imitated in the market itself: no domains, no trials")
+            shown = demonstrate(
+                self.market.env,
+                self.market.params["train"],
+                rules,
+                section.choices,
+                section.num_episodes,
+                jax.random.key(self.config.seed),
             )
         except ValueError as error:
-            raise ValueError(str(error).replace("algo.", "clone.")) from error
+            raise ConfigError(f"clone: {error}") from error
+        split = {name: shares(one, section.held_out) for name, one in shown.items()}
+        self._shown = {name: pair[0] for name, pair in split.items()}
+        self._held_out = {name: pair[1] for name, pair in split.items()}
+        self.total, self.env_steps_per_step = config.num_epochs, 0
+        self.table = Table(self.folder.path / "clone.parquet", "epoch")
+        self._epoch = jax.jit(self._cloning.epoch)
+        self._judge = jax.jit(self._cloning.judge)
+
+    def start(self) -> RunnerState:
+        """Policies that have seen nothing yet."""
+        key = jax.random.key(self.config.seed)
+        state: RunnerState = jax.jit(self.learner.init)(key, self.market.params["train"])
+        agents = self._cloning.start(state.agents, self._shown)
+        return dataclasses.replace(state, agents=agents)
+
+    def advance(self, state: RunnerState) -> tuple[RunnerState, Metrics]:
+        """One epoch."""
+        began = time.perf_counter()
+        key, key_epoch = jax.random.split(state.key)
+        agents, metrics = self._epoch(state.agents, self._shown, key_epoch)
+        update = state.update + 1
+        state = dataclasses.replace(state, agents=agents, key=key, update=update)
+        judged = jax.device_get(self._judge(agents, self._held_out))
+        for name, numbers in judged.items():
+            row = {"epoch": int(update), "agent_type": name}
+            self.table.rows.append(row | {key: float(x) for key, x in numbers.items()})
+            metrics[name] |= {f"held_out_{key}": x for key, x in numbers.items()}
+        losses = [float(numbers["loss"]) for numbers in metrics.values()]
+        self.timed(began)
+        finite = np.isfinite(losses).all()
+        return state, {"finite": finite, "agents": metrics, "market": {}, "counters": {}}
+
+    def policies(self, state: RunnerState) -> dict[str, Any]:
+        """Those of every type."""
+        return state.agents
 
 
-class Cloning:
-    """Fits the policies of a PPO learner to demonstrations by maximum likelihood: pure methods.
-
-    Critics are left as they are: they are learned when the policy is trained on.
-
-    Attributes:
-        learner: its networks are fitted.
-        config: settings.
-
-    Raises:
-        ValueError: if the learner has no distributions of actions.
-    """
-
-    def __init__(self, learner: Any, config: CloneConfig) -> None:
-        if not isinstance(learner, PPO):
-            raise ValueError("only policies of algo=ippo and algo=mappo can be cloned")
-        self.learner = learner
-        self.config = config
-
-    def start(
-        self, agents: dict[str, TypeState], shown: Mapping[str, Demonstrations]
-    ) -> dict[str, TypeState]:
-        """Fresh policies that see observations in units of the demonstrations.
-
-        Args:
-            agents: what each type has learned, of which networks are kept.
-            shown: demonstrations by type.
-        """
-        started = {}
-        for name, agent in agents.items():
-            obs, active = shown[name].obs, shown[name].active
-            moments = agent.obs_moments.update(
-                obs.reshape(-1, obs.shape[-1]), active.reshape(-1), 0.0
-            )
-            state = optimizer(self.config.max_grad_norm).init(agent.params)
-            started[name] = dataclasses.replace(agent, obs_moments=moments, opt_state=state)
-        return started
-
-    def epoch(
-        self, agents: dict[str, TypeState], shown: Mapping[str, Demonstrations], key: Array
-    ) -> tuple[dict[str, TypeState], dict[str, Metrics]]:
-        """One pass of every type over its demonstrations.
-
-        Returns:
-            The policies, and by type the mean `loss`.
-        """
-        keys = split_by_type(key, self.learner.env.groups)
-        after, metrics = {}, {}
-        for name, agent in agents.items():
-            after[name], loss = self._pass(
-                name, agent, self._actors(name, agent, shown), keys[name]
-            )
-            metrics[name] = {"loss": loss}
-        return after, metrics
-
-    def judge(
-        self, agents: dict[str, TypeState], shown: Mapping[str, Demonstrations]
-    ) -> dict[str, Metrics]:
-        """How well policies do what was demonstrated, by type.
-
-        Returns:
-            `loss`, the mean negative log-likelihood; `accuracy`, the share of steps in which the
-            best action is the demonstrated one (actions in a box have `error` instead, the mean
-            absolute difference); `distance`, how far the demonstrated action itself lies from
-            what the rule wanted (`Demonstrations`).
-        """
-        judged = {}
-        for name, agent in agents.items():
-            data = self._actors(name, agent, shown)
-            policy = self._policy(name, agent.params, data)
-            judged[name] = {
-                "loss": _loss(policy, data),
-                "distance": masked_mean(data.distance, data.active),
-            }
-            best = policy.mode()
-            if jnp.issubdtype(best.dtype, jnp.integer):
-                same = (best == data.action).reshape(*data.active.shape, -1).all(axis=-1)
-                judged[name]["accuracy"] = masked_mean(same.astype(jnp.float32), data.active)
-            else:
-                error = jnp.abs(best - data.action).mean(axis=-1)
-                judged[name]["error"] = masked_mean(error, data.active)
-        return judged
-
-    def _actors(
-        self, name: str, agent: TypeState, shown: Mapping[str, Demonstrations]
-    ) -> Demonstrations:
-        """Demonstrations of a type with environments and agents on one axis, `[T, N, ...]`."""
-        obs = self.learner.normalize_obs({name: agent}, {name: shown[name].obs})[name]
-        return merge_actors(dataclasses.replace(shown[name], obs=obs), axis=1)
-
-    def _policy(self, name: str, params: Any, data: Demonstrations) -> Distribution:
-        """What the policy would do in every step, `[T, N]`."""
-        num_steps, num_actors = data.active.shape
-        reset = jnp.broadcast_to(jnp.arange(num_steps)[:, None] == 0, (num_steps, num_actors))
-        carry = initial_carry(self.learner.types[name].network, (num_actors,))
-        network = self.learner.networks[name]
-        output: Any = network.apply(params, carry, data.obs, reset, method=ActorCritic.policy)
-        return restrict(output[1], data.legal)
-
-    def _pass(
-        self, name: str, agent: TypeState, data: Demonstrations, key: Array
-    ) -> tuple[TypeState, Array]:
-        config = self.config
-        number = data.active.shape[1]
-        size = max(number // config.num_minibatches, 1)
-        order = jax.random.permutation(key, number)[: number // size * size].reshape(-1, size)
-        policy = functools.partial(self._policy, name)
-
-        def step(now: tuple[Any, Any], rows: Array) -> tuple[tuple[Any, Any], Array]:
-            params, opt_state = now
-            part = jax.tree.map(lambda x: x[:, rows], data)
-            loss, grads = jax.value_and_grad(lambda p: _loss(policy(p, part), part))(params)
-            moved = descend(params, opt_state, grads, config.learning_rate, config.max_grad_norm)
-            return moved, loss
-
-        (params, opt_state), losses = jax.lax.scan(step, (agent.params, agent.opt_state), order)
-        return dataclasses.replace(agent, params=params, opt_state=opt_state), jnp.mean(losses)
-
-
-def _loss(policy: Distribution, data: Demonstrations) -> Array:
-    """Mean negative log-likelihood of what was done, over active steps."""
-    return -masked_mean(policy.log_prob(data.action), data.active)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """`python -m marl_algos.clone [overrides]`; returns the exit code."""
+    return command_line("clone", CloneSession, arguments)
 
 
 if __name__ == "__main__":
-    from marl_algos.apps import clone
-
-    raise SystemExit(clone())
+    sys.exit(main())

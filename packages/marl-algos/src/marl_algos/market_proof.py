@@ -18,9 +18,9 @@ from typing import Final
 
 from lob_core.runtime import configure_cpu
 
-from marl_algos.commands import exit_code, run_session
 from marl_algos.conf.load import load_config
 from marl_algos.power import print_effects
+from marl_algos.runs.commands import exit_code, run_session
 from marl_algos.train import Training
 
 NUM_SEEDS: Final = 5

@@ -20,9 +20,9 @@ from rich.console import Console
 from rich.table import Table
 from scipy import stats
 
-from marl_algos.checkpoint import CheckpointError
-from marl_algos.commands import exit_code
-from marl_algos.records import LEARNED
+from marl_algos.runs.checkpoint import CheckpointError
+from marl_algos.runs.commands import exit_code
+from marl_algos.runs.records import LEARNED
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 

@@ -16,16 +16,16 @@ from typing import Any
 
 import jax
 
-from marl_algos.checkpoint import read_agents
-from marl_algos.commands import DIVERGED, USAGE_ERROR, command_line, run_session
 from marl_algos.conf.load import ConfigError
 from marl_algos.conf.schema import Config
-from marl_algos.data import Market
-from marl_algos.harness import DivergedError, Session, learner_factory, say
-from marl_algos.logging import write_json
-from marl_algos.runfolder import RunFolder
-from marl_algos.runners import make_runner
-from marl_algos.transfer import warm_start
+from marl_algos.markets.data import Market
+from marl_algos.runs.checkpoint import read_agents
+from marl_algos.runs.commands import DIVERGED, USAGE_ERROR, command_line, run_session
+from marl_algos.runs.harness import DivergedError, Session, learner_factory, say
+from marl_algos.runs.logging import write_json
+from marl_algos.runs.runfolder import RunFolder
+from marl_algos.training.runners import make_runner
+from marl_algos.training.transfer import warm_start
 from marl_algos.types import Learner, Metrics
 
 __all__ = [
@@ -51,7 +51,7 @@ def make_learner(config: Config, market: Market) -> Learner:
 
 
 class Training(Session[Any]):
-    """One learner, or several side by side; `marl_algos.runners` has the ways to run them."""
+    """One learner, or several side by side; `training.runners` has the ways to run them."""
 
     def setup(self) -> None:
         """Makes the learner and chooses how it is run; a step is an update, or a round of them."""

@@ -12,7 +12,7 @@ import jax
 from flax import struct
 from marl_envs.spaces import Space
 
-from marl_algos.advantages import RunningMoments
+from marl_algos.moments import RunningMoments
 from marl_algos.networks.actor_critic import Carry
 from marl_algos.settings import TypeConfig
 

@@ -8,8 +8,8 @@ from typing import Any, Final, TypeAlias
 import jax
 import jax.numpy as jnp
 from flax import struct
-from marl_algos.ippo import PPO
-from marl_algos.opponents import OpponentParams, WithOpponents, single_opponent
+from marl_algos.learners.ippo import PPO
+from marl_algos.populations.opponents import OpponentParams, WithOpponents, single_opponent
 from marl_algos.settings import NetworkConfig, PPOConfig, TypeConfig
 from marl_algos.types import Environment
 from marl_envs import AgentSpec, EnvParams, MarketEnv

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 
 import jax
 import jax.numpy as jnp
-from marl_algos.ippo import PPO
+from marl_algos.learners.ippo import PPO
 from marl_algos.settings import NetworkConfig, PPOConfig, TypeConfig
 from marl_envs.games.drift import ADVERSARY, DriftGame
 

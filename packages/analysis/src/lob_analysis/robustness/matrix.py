@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 import jax
 import numpy as np
-from marl_algos.learners import make_learner
+from marl_algos.learners.registry import make_learner
 from marl_algos.types import Environment, Learner
 
 from lob_analysis.lab import Lab

@@ -11,7 +11,7 @@ import dataclasses
 from typing import Any, Final
 
 from lob_core.flow import ZeroIntelligenceParams
-from marl_algos.data import Split
+from marl_algos.markets.data import Split
 from marl_envs import AgentSpec, EnvConfig, EnvParams, MarketEnv
 from marl_envs.background import FlowBackground, ReplayBackground
 

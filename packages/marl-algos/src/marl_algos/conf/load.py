@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from marl_algos.conf.populations import RUNS
 from marl_algos.conf.schema import ALGO_SECTIONS, AlgoSection, Config, NetworkSection
-from marl_algos.learners import LEARNERS
+from marl_algos.learners.registry import LEARNERS
 from marl_algos.settings import NetworkConfig, TypeConfig
 
 CHOICES: Final = {
@@ -82,7 +82,7 @@ def load_config(overrides: Sequence[str], app: str = "config") -> Config:
         with initialize_config_module("marl_algos.conf", version_base="1.3"):
             composed = compose(app, overrides=list(overrides))
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(_explain(error)) from error
+        raise ConfigError(explain(error)) from error
     return check_config(composed)
 
 
@@ -110,7 +110,7 @@ def load_saved(path: Path, overrides: Sequence[str]) -> tuple[Config, str]:
             OmegaConf.structured(base), saved, OmegaConf.from_dotlist(list(overrides))
         )
     except (OmegaConfBaseException, AttributeError, ValueError) as error:
-        raise ConfigError(f"{path}: {_explain(error)}") from error
+        raise ConfigError(f"{path}: {explain(error)}") from error
     return check_config(cast(DictConfig, merged)), app
 
 
@@ -123,7 +123,7 @@ def check_config(composed: DictConfig) -> Config:
     try:
         config = cast(Config, OmegaConf.to_object(composed))
     except OmegaConfBaseException as error:
-        raise ConfigError(_explain(error)) from error
+        raise ConfigError(explain(error)) from error
     added = _added_keys(composed, config)
     if added:  # Hydra's `+key=value` adds a key to any schema; nothing would read it
         raise ConfigError(_unknown_key(added[0], config))
@@ -231,7 +231,7 @@ def _lookup(config: Config, key: str) -> Any:
     return value
 
 
-def _explain(error: Exception) -> str:
+def explain(error: Exception) -> str:
     """One line about a Hydra or OmegaConf error, with the nearest known key if a key is unknown."""
     cause = error
     while isinstance(cause.__cause__, Exception):

@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 
-from marl_algos.clone import CloneConfig
 from marl_algos.conf.schema import Config
-from marl_algos.pbt import PBTConfig
-from marl_algos.psro import PSROConfig
-from marl_algos.selfplay import SelfPlayConfig
+from marl_algos.imitation.cloning import CloneConfig
+from marl_algos.populations.pbt import PBTConfig
+from marl_algos.populations.psro import PSROConfig
+from marl_algos.populations.selfplay import SelfPlayConfig
 
 
 @dataclass
 class SelfPlaySection:
-    """Opponents of self-play; `marl_algos.selfplay.SelfPlayConfig` documents the fields."""
+    """Opponents of self-play; `populations.selfplay.SelfPlayConfig` documents the fields."""
 
     updates_per_round: int = 10
     capacity: int = 16
@@ -28,7 +28,7 @@ class SelfPlaySection:
 
 @dataclass
 class PBTSection:
-    """A population; `marl_algos.pbt.PBTConfig` documents the fields."""
+    """A population; `marl_algos.populations.pbt.PBTConfig` documents the fields."""
 
     population: int = 10
     updates_per_generation: int = 10
@@ -41,7 +41,7 @@ class PBTSection:
 
 @dataclass
 class PSROSection:
-    """Growth of a population; `marl_algos.psro.PSROConfig` documents the fields.
+    """Growth of a population; `marl_algos.populations.psro.PSROConfig` documents the fields.
 
     The updates of a best response are `algo.total_env_steps` shared among the iterations.
     """
@@ -54,7 +54,7 @@ class PSROSection:
 
 @dataclass
 class CloneSection:
-    """Imitation of rules; `marl_algos.clone.CloneConfig` documents the other fields.
+    """Imitation of rules; `marl_algos.imitation.cloning.CloneConfig` documents the other fields.
 
     Attributes:
         rules: by agent type, the action scheme that is imitated; types that are not named imitate

@@ -10,7 +10,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
-from marl_algos.learners import LEARNERS
+from marl_algos.learners.registry import LEARNERS
 from marl_algos.settings import NetworkConfig
 
 AGENT_TYPES = ("market_maker", "execution", "directional")
@@ -30,13 +30,18 @@ def _mutable(name: str, source: type, *, optional: bool) -> list[tuple[str, Any,
     return fields
 
 
-NetworkOverrides = dataclasses.make_dataclass(
+def _make(name: str, fields: list[tuple[str, Any, Any]], bases: tuple[type, ...] = ()) -> type:
+    """A dataclass that other processes find by its name here: launchers send it to them."""
+    made = dataclasses.make_dataclass(name, fields, bases=bases, namespace={"__module__": __name__})
+    globals()[name] = made
+    return made
+
+
+NetworkOverrides = _make(
     "NetworkOverrides", _mutable("NetworkOverrides", NetworkConfig, optional=True)
 )
 """Architecture of one agent type where it differs; null keeps the common one."""
-_NetworkFields = dataclasses.make_dataclass(
-    "_NetworkFields", _mutable("_NetworkFields", NetworkConfig, optional=False)
-)
+_NetworkFields = _make("_NetworkFields", _mutable("_NetworkFields", NetworkConfig, optional=False))
 
 
 def _network_by_type() -> dict[str, Any]:
@@ -48,7 +53,7 @@ class AlgoSection:
     """What is common to all learners.
 
     Each learner has a section of its own, with every field of its settings
-    (`marl_algos.learners.LEARNERS`) beside these; `algo=NAME` chooses it.
+    (`marl_algos.learners.registry.LEARNERS`) beside these; `algo=NAME` chooses it.
 
     Attributes:
         name: the learner.
@@ -67,7 +72,7 @@ class AlgoSection:
 
 def _make_section(name: str, settings: type) -> type[AlgoSection]:
     """The section of one learner: the common fields, its settings, and overrides by type."""
-    own = dataclasses.make_dataclass(f"{name}_overrides", _mutable(name, settings, optional=True))
+    own = _make(f"{name}_overrides", _mutable(name, settings, optional=True))
 
     def by_type() -> dict[str, Any]:
         return {agent_type: own() for agent_type in AGENT_TYPES}
@@ -77,7 +82,7 @@ def _make_section(name: str, settings: type) -> type[AlgoSection]:
         ("name", str, field(default=name)),
         ("agents", dict[str, own], field(default_factory=by_type)),  # type: ignore[valid-type]
     ]
-    return dataclasses.make_dataclass(f"{name}_section", fields, bases=(AlgoSection,))
+    return _make(f"{name}_section", fields, (AlgoSection,))
 
 
 ALGO_SECTIONS = {name: _make_section(name, entry.settings) for name, entry in LEARNERS.items()}
@@ -147,7 +152,7 @@ class DataSection:
         ticker: for `"lobster"`: stock to take where files hold several; null takes all.
         level: for `"lobster"`: book level of the files to take where there are several.
         cache: folder in which raw files are prepared once.
-        flow: order-flow model of `"embedded"`: one of `marl_algos.flows.FLOWS`.
+        flow: order-flow model of `"embedded"`: one of `marl_algos.markets.flows.FLOWS`.
         params: for `"embedded"`: file of fitted parameters that `lob-data calibrate --save`
             wrote; it says which model they belong to, so that `flow` is not read. Null takes the
             parameters that the model has.

@@ -38,7 +38,7 @@ class AgentAttention(nn.Module):
 
         Args:
             tokens: `[..., M, G]`, one row for each agent; the last column is 1 for the agent that
-                looks and 0 for the others (see `marl_algos.mappo.agent_tokens`).
+                looks and 0 for the others (see `marl_algos.learners.mappo.agent_tokens`).
 
         Returns:
             `[..., 2 * size]`: the agent itself, and the rest as it attends to them.

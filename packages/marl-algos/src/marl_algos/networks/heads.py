@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from marl_envs.spaces import Discrete, MultiDiscrete, Space
 
-from marl_algos.advantages import RunningMoments
+from marl_algos.moments import RunningMoments
 from marl_algos.networks.distributions import (
     Categorical,
     Distribution,

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
-from marl_algos.dqn import DQN
-from marl_algos.ippo import PPO
-from marl_algos.maddpg import MADDPG
-from marl_algos.mappo import make_mappo
+from marl_algos.learners.dqn import DQN
+from marl_algos.learners.ippo import PPO
+from marl_algos.learners.maddpg import MADDPG
+from marl_algos.learners.mappo import make_mappo
+from marl_algos.learners.value_mixing import make_qmix, make_vdn
 from marl_algos.settings import PPOConfig, TypeConfig
 from marl_algos.settings_replay import DQNConfig, MADDPGConfig, MixingConfig
 from marl_algos.types import Environment, Learner
-from marl_algos.value_mixing import make_qmix, make_vdn
 
 
 class LearnerEntry(NamedTuple):

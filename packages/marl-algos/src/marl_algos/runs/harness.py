@@ -12,17 +12,16 @@ from typing import Any, Generic, TypeVar
 import jax
 import numpy as np
 
-from marl_algos import learners
-from marl_algos.checkpoint import CheckpointError, CheckpointStore
-from marl_algos.clock import STARTED
+from marl_algos.learners import registry as learners
+from marl_algos.runs.checkpoint import CheckpointError, CheckpointStore
 from marl_algos.conf.load import ConfigError, type_configs
 from marl_algos.conf.schema import Config
-from marl_algos.data import Market
-from marl_algos.evaluate import Evaluator, evaluate
-from marl_algos.logging import MetricsLog, ProgressReport, to_plain, write_json
-from marl_algos.matches import MakeLearner
-from marl_algos.runfolder import RunFolder
-from marl_algos.sinks import open_sinks
+from marl_algos.markets.data import Market
+from marl_algos.runs.evaluation import Evaluator, evaluate
+from marl_algos.runs.logging import MetricsLog, ProgressReport, to_plain, write_json
+from marl_algos.populations.matches import MakeLearner
+from marl_algos.runs.runfolder import RunFolder
+from marl_algos.runs.sinks import open_sinks
 from marl_algos.types import Environment, Learner, Metrics
 
 _State = TypeVar("_State")
@@ -72,7 +71,9 @@ class Session(abc.ABC, Generic[_State]):
         total: steps of the run.
         env_steps_per_step: environment steps that a learner makes in a step.
         compile_seconds: time spent compiling, or that of the first step where it compiles.
-        first_step_seconds: from the start of the process to the end of the first step; None before.
+        started: when the run began, `time.perf_counter()`: the start of the process, or of the run
+            where a process has several.
+        first_step_seconds: from then to the end of the first step; None before.
     """
 
     learner: Learner
@@ -84,6 +85,7 @@ class Session(abc.ABC, Generic[_State]):
         self.market = market
         self.folder = folder
         self.compile_seconds = 0.0
+        self.started = time.perf_counter()
         self.first_step_seconds: float | None = None
         self.setup()
         self._best_score = -math.inf
@@ -159,7 +161,7 @@ class Session(abc.ABC, Generic[_State]):
                 state, metrics = self.advance(state)
                 host = jax.device_get(metrics)
                 if self.first_step_seconds is None:
-                    self.first_step_seconds = time.perf_counter() - STARTED
+                    self.first_step_seconds = time.perf_counter() - self.started
                 seconds = time.perf_counter() - began - (self.compile_seconds - compiled)
                 line = self._line(number, host, seconds)
                 is_last = number == self.total or self.is_finished(state)

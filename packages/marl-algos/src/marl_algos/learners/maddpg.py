@@ -18,14 +18,14 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from marl_algos.advantages import RunningMoments, masked_mean
-from marl_algos.learner import descend, linear, optimizer
+from marl_algos.learners.common import descend, linear, optimizer
+from marl_algos.learners.offpolicy import ReplayLearner, move_target
+from marl_algos.learners.replay import Experience, Replay
+from marl_algos.moments import RunningMoments, masked_mean
 from marl_algos.networks.action_codes import ActionCode
 from marl_algos.networks.heads import POLICY_GAIN, VALUE_GAIN, check_action_space
 from marl_algos.networks.precision import of_layer
 from marl_algos.networks.torsos import FeedForward
-from marl_algos.offpolicy import ReplayLearner, move_target
-from marl_algos.replay import Experience, Replay
 from marl_algos.settings import NetworkConfig, TypeConfig
 from marl_algos.settings_replay import MADDPGConfig
 from marl_algos.types import Metrics, Move, split_by_type

@@ -17,12 +17,12 @@ import jax.numpy as jnp
 from flax import struct
 from marl_envs.spaces import Discrete
 
-from marl_algos.advantages import RunningMoments, masked_mean
-from marl_algos.learner import descend, linear, optimizer
-from marl_algos.losses import value_loss
+from marl_algos.learners.common import descend, linear, optimizer
+from marl_algos.learners.losses import value_loss
+from marl_algos.learners.offpolicy import ReplayLearner, move_target
+from marl_algos.learners.replay import Experience, Replay, n_step_targets
+from marl_algos.moments import RunningMoments, masked_mean
 from marl_algos.networks import QNetwork, initial_state, masked_categorical
-from marl_algos.offpolicy import ReplayLearner, move_target
-from marl_algos.replay import Experience, Replay, n_step_targets
 from marl_algos.settings import TypeConfig
 from marl_algos.settings_replay import DQNConfig
 from marl_algos.types import Metrics, Move, split_by_type

@@ -19,18 +19,13 @@ from typing import Any, Final, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from marl_algos.advantages import (
-    RunningMoments,
-    discounted_sums,
-    gae,
-    next_values,
-    normalize_advantages,
-)
-from marl_algos.learner import LearnerBase, is_finite, optimizer, weight_of_past
-from marl_algos.losses import action_shares, explained_variance
+from marl_algos.learners.advantages import discounted_sums, gae, next_values, normalize_advantages
+from marl_algos.learners.common import LearnerBase, is_finite, optimizer, weight_of_past
+from marl_algos.learners.losses import action_shares, explained_variance
+from marl_algos.learners.ppo_epochs import Batch, descend_epochs
+from marl_algos.moments import RunningMoments
 from marl_algos.networks import ActorCritic, Carry, Distribution, initial_carry, restrict
 from marl_algos.networks.heads import check_action_space, rescale_value_head
-from marl_algos.ppo_epochs import Batch, descend_epochs
 from marl_algos.rollout import Decision, collect
 from marl_algos.settings import PPOConfig, TypeConfig
 from marl_algos.types import (

@@ -90,7 +90,7 @@ class MetricsLog:
         Args:
             path: the file; made if it does not exist.
             last_update: update of the checkpoint from which the run goes on; 0 empties the file.
-            sinks: further takers of every line, `marl_algos.sinks.Sink`.
+            sinks: further takers of every line, `marl_algos.runs.sinks.Sink`.
         """
         self.path = path
         self.sinks = sinks

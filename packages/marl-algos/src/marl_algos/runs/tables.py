@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from marl_algos.records import LEARNED
+from marl_algos.runs.records import LEARNED
 
 _SHOWN = {
     "episode_return": "return",

@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from marl_algos.advantages import discounted_sums
-from marl_algos.learner import LearnerBase, is_finite, weight_of_past
-from marl_algos.replay import Experience, Replay, n_step
+from marl_algos.learners.advantages import discounted_sums
+from marl_algos.learners.common import LearnerBase, is_finite, weight_of_past
+from marl_algos.learners.replay import Experience, Replay, n_step
 from marl_algos.rollout import EnvStep, Outcome, run_steps
 from marl_algos.settings import TypeConfig
 from marl_algos.settings_replay import ReplayConfig

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from marl_algos.advantages import RunningMoments
+from marl_algos.moments import RunningMoments
 from marl_algos.networks.heads import rescale_value_head
 from marl_algos.types import Learner, Metrics
 

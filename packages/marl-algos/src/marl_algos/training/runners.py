@@ -10,11 +10,11 @@ import numpy as np
 
 from marl_algos.conf.load import ConfigError
 from marl_algos.conf.schema import Config
-from marl_algos.data import Market
-from marl_algos.federated import FederatedAveraging
-from marl_algos.pbt import finite_mean
-from marl_algos.sharding import DataParallel, make_mesh
-from marl_algos.shards import shard_params
+from marl_algos.markets.data import Market
+from marl_algos.populations.pbt import finite_mean
+from marl_algos.training.federated import FederatedAveraging
+from marl_algos.training.sharding import DataParallel, make_mesh
+from marl_algos.training.shards import shard_params
 from marl_algos.types import Learner, Metrics
 
 Array: TypeAlias = jax.Array

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from marl_algos.advantages import masked_mean
-from marl_algos.learner import descend, linear
-from marl_algos.losses import clipped_policy_loss, value_loss
+from marl_algos.learners.common import descend, linear
+from marl_algos.learners.losses import clipped_policy_loss, value_loss
+from marl_algos.moments import masked_mean
 from marl_algos.networks import ActorCritic, Carry, restrict
 from marl_algos.settings import PPOConfig
 
@@ -49,7 +49,7 @@ def descend_epochs(
     Args:
         network: policy and value of the type.
         ppo: settings that are fixed.
-        hyper: settings that are read from the state, `marl_algos.ippo.DYNAMIC`.
+        hyper: settings that are read from the state, `marl_algos.learners.ippo.DYNAMIC`.
         params: parameters of the network.
         opt_state: state of the optimizer.
         batch: the rollout, with `N` actors.

@@ -19,9 +19,9 @@ from marl_envs.background import FlowBackground
 
 from marl_algos.conf.load import ConfigError
 from marl_algos.conf.schema import AgentSection, Config
-from marl_algos.domains import ManyDomains, stack_domains
-from marl_algos.flows import make_domains, make_flow
-from marl_algos.trials import Trials
+from marl_algos.markets.domains import ManyDomains, stack_domains
+from marl_algos.markets.flows import make_domains, make_flow
+from marl_algos.markets.trials import Trials
 from marl_algos.types import Environment
 
 Array: TypeAlias = jax.Array

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -11,21 +12,26 @@ from typing import Any, Final
 import hydra
 import jax
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from lob_core.runtime import DeviceError, configure_cpu, require_device
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
-from marl_algos.checkpoint import CheckpointError
-from marl_algos.conf.load import ConfigError, check_config, load_config, register
+from marl_algos.conf.load import ConfigError, check_config, explain, load_config, register
 from marl_algos.conf.schema import Config
-from marl_algos.data import DataError, make_market
-from marl_algos.harness import DivergedError, Session, say, score_of
-from marl_algos.runfolder import RunFolder, open_run_folder
-from marl_algos.sinks import check_sinks
-from marl_algos.tables import print_results
+from marl_algos.markets.data import DataError, make_market
+from marl_algos.runs.checkpoint import CheckpointError
+from marl_algos.runs.clock import STARTED
+from marl_algos.runs.harness import DivergedError, Session, say, score_of
+from marl_algos.runs.runfolder import RunFolder, open_run_folder
+from marl_algos.runs.sinks import check_sinks
+from marl_algos.runs.tables import print_results
 
 USAGE_ERROR: Final = 2
 DIVERGED: Final = 3
+_STARTS = iter([STARTED])
+"""Start of the process, until its first run takes it."""
 
 
 def run_session(config: Config, session_class: type[Session[Any]]) -> tuple[RunFolder, float]:
@@ -39,6 +45,7 @@ def run_session(config: Config, session_class: type[Session[Any]]) -> tuple[RunF
             something asked for is wrong or missing.
         DivergedError: if training produced a NaN or an infinity.
     """
+    started = next(_STARTS, time.perf_counter())
     if config.device == "cpu":
         jax.config.update("jax_platforms", "cpu")  # type: ignore[no-untyped-call]
     device = require_device(config.device)
@@ -47,6 +54,7 @@ def run_session(config: Config, session_class: type[Session[Any]]) -> tuple[RunF
     with jax.default_device(device):
         market = make_market(config)
         session = session_class(config, market, folder)  # mistakes show before anything is written
+        session.started = started
         began = time.perf_counter()
         record = folder.start(config, market.description, f"{device.platform}:{device.device_kind}")
         earlier = record["wall_seconds"]
@@ -69,10 +77,11 @@ def run_session(config: Config, session_class: type[Session[Any]]) -> tuple[RunF
             session.close()
             facts["wall_seconds"] = earlier + time.perf_counter() - began
             folder.finish(record, **facts)
+    score = score_of(summary)
     if config.progress != "none":
         print_results(summary)
-        say(config, f"run folder: {folder.path}")
-    return folder, score_of(summary)
+        say(config, f"run folder: {folder.path}\nscore: {score:.6g}")
+    return folder, score
 
 
 def evaluate_session(config: Config, session_class: type[Session[Any]], path: Path) -> None:
@@ -136,15 +145,27 @@ def exit_code(work: Callable[[], None]) -> int:
 
 
 def _hydra_app(app: str, session_class: type[Session[Any]]) -> None:
-    """The run as Hydra starts it: for `--help`, `--cfg`, `--multirun` and the like."""
+    """The run as Hydra starts it: for `--help`, `--cfg`, `--multirun` and the like.
+
+    Raises:
+        ConfigError: if the configuration cannot be composed.
+    """
 
     def job(composed: DictConfig) -> float:
         configure_cpu()  # a launcher may have started this job in a process of its own
         config = check_config(composed)
         hydra_config = HydraConfig.get()
         if hydra_config.mode == RunMode.MULTIRUN:
-            stem = config.run.name or f"{config.algo.name}-{config.data.kind}-seed{config.seed}"
+            stem = config.run.name
+            if stem is None:
+                sweep = Path(hydra_config.sweep.dir).name
+                stem = f"{config.algo.name}-{config.data.kind}-seed{config.seed}-{sweep}"
             config.run.name = f"{stem}-{hydra_config.job.num}"
         return run_session(config, session_class)[1]
 
-    hydra.main(version_base="1.3", config_path="pkg://marl_algos.conf", config_name=app)(job)()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, not as a traceback and exit code 1
+    start = hydra.main(version_base="1.3", config_path="pkg://marl_algos.conf", config_name=app)
+    try:
+        start(job)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(explain(error)) from error

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from marl_algos.conf.load import ConfigError
 from marl_algos.conf.schema import Config
-from marl_algos.runfolder import RunFolder
+from marl_algos.runs.runfolder import RunFolder
 
 _PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb"}
 """Modules that the sinks of `logging` need; installed by the extras of the same name."""

@@ -20,12 +20,12 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from marl_algos.dqn import DQN
-from marl_algos.learner import descend, linear, optimizer
-from marl_algos.losses import value_loss
+from marl_algos.learners.common import descend, linear, optimizer
+from marl_algos.learners.dqn import DQN
+from marl_algos.learners.losses import value_loss
+from marl_algos.learners.offpolicy import move_target
+from marl_algos.learners.replay import Experience, Replay, n_step_targets
 from marl_algos.networks.precision import of_layer
-from marl_algos.offpolicy import move_target
-from marl_algos.replay import Experience, Replay, n_step_targets
 from marl_algos.settings import TypeConfig
 from marl_algos.settings_replay import MixingConfig
 from marl_algos.types import Environment, Metrics

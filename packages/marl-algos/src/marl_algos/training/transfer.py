@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from marl_algos.checkpoint import named_leaves
+from marl_algos.runs.checkpoint import named_leaves
 
 FRESH = ("opt_state", "hyper")
 """Parts of what a type has learned that are not taken over: they belong to the run."""
@@ -56,7 +56,7 @@ def warm_start(
     Args:
         agents: what each type has learned so far (nothing), as in the state of a learner.
         source: leaves of the other run by path, `type.part.part`, as
-            `marl_algos.checkpoint.read_agents` gives them.
+            `marl_algos.runs.checkpoint.read_agents` gives them.
         seats: for types that are to start from another type's policy: which one.
         is_stacked: `agents` are those of several learners, leaves `[S, ...]`. Each learner starts
             from its own of as many there, or all from the only one.

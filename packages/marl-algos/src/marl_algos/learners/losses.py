@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from marl_envs.spaces import Discrete, MultiDiscrete, Space
 
-from marl_algos.advantages import masked_mean
+from marl_algos.moments import masked_mean
 
 Array: TypeAlias = jax.Array
 

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import jax
 import jax.numpy as jnp
 
-from marl_algos.ippo import PPO
+from marl_algos.learners.ippo import PPO
 from marl_algos.settings import TypeConfig
 from marl_algos.types import Environment
 

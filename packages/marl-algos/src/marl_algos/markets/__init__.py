@@ -1,0 +1,1 @@
+"""The market that a configuration describes: data, flow, domains, trials."""

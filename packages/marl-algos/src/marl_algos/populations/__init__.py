@@ -1,0 +1,1 @@
+"""Learners among learners: pools of frozen policies, self-play, PBT, PSRO."""

@@ -1,0 +1,1 @@
+"""Ways to run a learner: seeds side by side, devices, shards of data, warm starts."""
