@@ -7,7 +7,13 @@ import warnings
 import jax
 import pytest
 from lob_core import runtime
-from lob_core.runtime import SCHEDULER_FLAG, DeviceError, configure_cpu, require_device
+from lob_core.runtime import (
+    SCHEDULER_FLAG,
+    DeviceError,
+    compile_quickly,
+    configure_cpu,
+    require_device,
+)
 
 
 def test_configure_cpu__appends_the_flag_once(monkeypatch):
@@ -27,6 +33,20 @@ def test_configure_cpu__works_without_flags(monkeypatch):
     monkeypatch.delenv("XLA_FLAGS", raising=False)
     configure_cpu()
     assert os.environ["XLA_FLAGS"] == f"{SCHEDULER_FLAG}=false"
+
+
+def test_compile_quickly__adds_flags_that_xla_knows_and_leaves_the_users_choice(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=1")
+    compile_quickly()
+    once = os.environ["XLA_FLAGS"]
+    compile_quickly()
+    assert os.environ["XLA_FLAGS"] == once
+    assert once.count("--xla_backend_optimization_level") == 1
+    monkeypatch.setenv("XLA_FLAGS", "")
+    compile_quickly()
+    assert "--xla_backend_optimization_level=0" in os.environ["XLA_FLAGS"]
+    code = "import jax; assert jax.jit(lambda x: x + 1)(1) == 2"
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "XLA_FLAGS": once})
 
 
 def test_import__starts_no_backend_and_changes_no_setting():
