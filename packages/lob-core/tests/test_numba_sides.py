@@ -1,10 +1,24 @@
 """Sides that the CPU kernel splits into a front and a tail, against the oracle."""
 
+import functools
+import os
+import platform
+import subprocess
+import sys
+
 import jax
 import numpy as np
 import pytest
-from lob_core import BookConfig, EventType, Side, TimeInForce, UnknownCancel, empty_book
-from lob_core.testing import random_messages
+from lob_core import (
+    BookConfig,
+    EventType,
+    Side,
+    TimeInForce,
+    UnknownCancel,
+    empty_book,
+    process_messages,
+)
+from lob_core.testing import random_messages, stack_trees
 from lob_core.testing.agreement import assert_same, assert_sound, make_engine
 from lob_core.testing.scripts import market, modify, script, submit
 
@@ -64,3 +78,34 @@ def test_numba__one_order_sweeps_front_and_tail_and_the_remainder_rests():
     book, outcome = play_both(num_slots, book, sweep)
     assert num_orders(book) == [2, 0]
     assert int(outcome.reports.filled_size[0]) > 500
+
+
+def test_numba__books_too_deep_for_the_cache_equal_the_reference():
+    """The kernel asks for the next book's lines; one book in four is not as deep as it guesses."""
+    from lob_core.backends.numba_desk import CACHED_LINES
+
+    num_books, num_slots, depth = 128, 512, NUM_MESSAGES
+    assert num_books * 8 * (depth // 16) > CACHED_LINES
+    rows = [submit(Side.ASK, 1000 + i // 10, 1 + i % 3, 10_000 + i) for i in range(depth)]
+    empty = jax.device_get(empty_book(config(num_slots)))
+    deep, _ = play_both(num_slots, empty, script(*rows))
+    books = [empty if i % 4 == 3 else deep for i in range(num_books)]
+    streams = [random_messages(i, 12, mid=1000, num_agents=2) for i in range(num_books)]
+    play = jax.vmap(functools.partial(process_messages, config=config(num_slots), backend="numba"))
+    found = jax.device_get(jax.jit(play)(stack_trees(books), stack_trees(streams)))
+    oracle = make_engine("reference", config(num_slots))
+    for i, (book, stream) in enumerate(zip(books, streams, strict=True)):
+        assert_same(jax.tree.map(lambda x, i=i: x[i], found), oracle(book, stream))
+
+
+@pytest.mark.learn
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names x86 features")
+def test_numba__without_wide_vectors_passes_these_tests_too(tmp_path):
+    environment = {
+        **os.environ,
+        "NUMBA_CPU_NAME": "haswell",
+        "NUMBA_CPU_FEATURES": "+avx,+avx2,+bmi,+bmi2,+cmov,+cx16,+fma,+lzcnt,+popcnt,+sse4.2",
+        "NUMBA_CACHE_DIR": str(tmp_path),
+    }
+    tests = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", __file__]
+    subprocess.run(tests, check=True, env=environment, timeout=600)

@@ -22,6 +22,7 @@ from lob_core.backends import (
     numba_desk,
     numba_kernel,
     numba_matching,
+    numba_memory,
     numba_parallel,
     numba_record,
     numba_side,
@@ -34,6 +35,7 @@ from lob_core.backends.numba_desk import (
     MAX_TRADES,
     MESSAGES,
     NUM_ACCOUNTS,
+    NUM_BOOKS,
     NUM_BUFFERS,
     NUM_MESSAGES,
     NUM_SLOTS,
@@ -44,9 +46,10 @@ from lob_core.backends.numba_desk import (
     bids_of,
 )
 from lob_core.backends.numba_kernel import play
+from lob_core.backends.numba_memory import inline, ints_at, jit, move, on_stack, words_at
 from lob_core.backends.numba_parallel import (
     FRAME,
-    LEAST_PARALLEL_MESSAGES,
+    MESSAGES_PER_THREAD,
     TASK_SYMBOL,
     claim_share,
     finish_share,
@@ -57,16 +60,7 @@ from lob_core.backends.numba_parallel import (
     wait_and_release,
 )
 from lob_core.backends.numba_record import prepare
-from lob_core.backends.numba_vector import (
-    add_words,
-    fill,
-    inline,
-    ints_at,
-    jit,
-    move,
-    on_stack,
-    words_at,
-)
+from lob_core.backends.numba_vector import add_words, fill
 from lob_core.types import NO_AGENT, NO_ORDER, NO_PRICE
 
 FFI_MAJOR_VERSION = 0
@@ -133,6 +127,7 @@ def _lay_out(desk, frame):
     words[NUM_ACCOUNTS] = _last_dim(results, _BOUGHT)
     words[SELF_MATCH] = _attribute(frame, 0)
     words[UNKNOWN_CANCEL] = _attribute(frame, 1)
+    words[NUM_BOOKS] = _num_books(args, _PRICES)
     for index in range(NUM_BUFFERS):
         words[_BASES + index], words[_STRIDES + index] = 0, 0
     for index in range(_NUM_MESSAGE_LEAVES):
@@ -249,8 +244,10 @@ def _make_handler(digest, pool):
         num_books, num_messages = _num_books(args, _PRICES), _last_dim(args, _EVENT_TYPES)
         _copy_unless_aliased(args, words_at(frame[14]), num_books, _last_dim(args, _PRICES))
         control = new_control(frame_address, num_books)
-        if num_books > 1 and num_books * num_messages >= LEAST_PARALLEL_MESSAGES:
-            share_out(control, num_books, schedule_slot, num_threads_slot, destroy_slot)
+        most_threads = min(num_books, num_books * num_messages // MESSAGES_PER_THREAD)
+        if most_threads > 1:
+            slots = schedule_slot, num_threads_slot, destroy_slot
+            share_out(control, num_books, most_threads, *slots)
         run_task(control)
         wait_and_release(control, num_books)
         return 0
@@ -262,6 +259,7 @@ _KERNEL = (
     numba_desk,
     numba_kernel,
     numba_matching,
+    numba_memory,
     numba_parallel,
     numba_record,
     numba_side,

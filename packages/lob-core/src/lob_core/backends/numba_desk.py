@@ -10,17 +10,22 @@ that book (`numba_record`), so that one address is all that a function of the ke
 from __future__ import annotations
 
 from lob_core.backends import numba_record
-from lob_core.backends.numba_vector import inline, ints_at, words_at
+from lob_core.backends.numba_memory import inline, ints_at, jit, prefetch, words_at
 
-NUM_SLOTS, NUM_MESSAGES, MAX_TRADES, NUM_ACCOUNTS, SELF_MATCH, UNKNOWN_CANCEL, NUM_TRADES = range(7)
-"""Words of a desk that hold the sizes and modes of a call, and the trades of a book so far."""
-MESSAGES, BOOK, _COUNTERS, TRADES, REPORTS, FILLS, _END = 8, 16, 24, 30, 39, 43, 56
+NUM_SLOTS, NUM_MESSAGES, MAX_TRADES, NUM_ACCOUNTS, SELF_MATCH, UNKNOWN_CANCEL, NUM_BOOKS = range(7)
+"""Words of a desk that hold the sizes and modes of a call."""
+NUM_TRADES, NUM_ASKED = 8, 9
+"""Words that hold the trades of a book so far, and the lines of the next one asked for so far."""
+MESSAGES, BOOK, _COUNTERS, TRADES, REPORTS, FILLS, _END = 16, 24, 32, 38, 47, 51, 64
 """Words of a desk where the addresses of groups of the book's buffers start. Each side's four lie
 within eight words that are written at once, for a read across two recent writes has to wait."""
 _SIDES = 8 * _END  # bytes before the two sides
 _SIDE = 8 * numba_record.SIDE_WORDS
 DESK_WORDS = _END + 2 * numba_record.SIDE_WORDS
 NUM_BUFFERS = _END - MESSAGES
+_LINE, _LINES_AT_ONCE = 64, 24  # bytes of a cache line; lines asked for before a message
+CACHED_LINES = 2**14
+"""Lines of all books of a call up to which none is asked for: 1 MB, about what a core caches."""
 DROPPED_ORDERS, DROPPED_SIZE, DROPPED_TRADES, UNKNOWN_IDS, UNKNOWN_TYPES, INVALID = range(6)
 """Numbers of the counters, the fields of `lob_core.types.Counters`."""
 
@@ -53,3 +58,27 @@ def buffer(desk, group, number):
 def tally(desk, counter, number):
     """Adds to one of the book's counters."""
     buffer(desk, _COUNTERS, counter)[0] += number
+
+
+@inline
+def num_lines_ahead(desk):
+    """Cache lines of the next book to ask for while this one is played; call it before that.
+
+    Its depth is taken to be the last book's. None if all books fit in the cache, or are shallow: a
+    processor foresees a few lines by itself, but not the jumps between the columns of deep books.
+    """
+    bids, asks = words_at(bids_of(desk)), words_at(asks_of(desk))
+    depth = max(bids[numba_record.STOP], asks[numba_record.STOP])
+    lines = 8 * ((4 * depth + _LINE - 1) // _LINE) if depth > numba_record.MOST_WHOLE else 0
+    return lines if lines * words_at(desk)[NUM_BOOKS] > CACHED_LINES else 0
+
+
+@jit
+def ask_ahead(desk):
+    """Asks for some of those lines, of all columns alike; best orders come first."""
+    words = words_at(desk)
+    first = words[NUM_ASKED]
+    for line in range(first, first + _LINES_AT_ONCE):
+        column, row = line & 7, line >> 3
+        prefetch(words[BOOK + column] + 4 * words[NUM_SLOTS] + _LINE * row)
+    words[NUM_ASKED] = first + _LINES_AT_ONCE

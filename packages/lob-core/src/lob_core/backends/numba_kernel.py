@@ -20,6 +20,7 @@ from lob_core.backends.numba_desk import (
     INVALID,
     MAX_TRADES,
     MESSAGES,
+    NUM_ASKED,
     NUM_MESSAGES,
     NUM_SLOTS,
     NUM_TRADES,
@@ -29,13 +30,16 @@ from lob_core.backends.numba_desk import (
     UNKNOWN_CANCEL,
     UNKNOWN_IDS,
     UNKNOWN_TYPES,
+    ask_ahead,
     asks_of,
     bids_of,
     buffer,
+    num_lines_ahead,
     side_of,
     tally,
 )
 from lob_core.backends.numba_matching import Taker, can_fill, is_marketable, match
+from lob_core.backends.numba_memory import inline, jit, words_at
 from lob_core.backends.numba_record import (
     agent_at,
     lay_down,
@@ -55,7 +59,6 @@ from lob_core.backends.numba_side import (
     place_of_price,
     remove,
 )
-from lob_core.backends.numba_vector import inline, jit, words_at
 from lob_core.types import (
     NO_ORDER,
     OPENING_AGENT,
@@ -245,68 +248,80 @@ def _with_agent(taker, agent_id):
     )
 
 
+@inline
+def _carry_out(desk, index, num_slots, self_match, unknown_cancel):
+    """Plays one message and reports on it."""
+    message = _message_at(desk, index)
+    is_buy = (message.side == _BID) != (message.event_type == _EXECUTE)
+    flip = 0 if is_buy else -1
+    own, makers = side_of(desk, is_buy), side_of(desk, not is_buy)
+
+    code, filled, place = _refuse(desk, message), np.int64(0), np.int64(-1)
+    taker = _taker_of(message, is_buy)
+    is_taker = code == _DONE
+    kind = message.event_type
+    if is_taker and ((kind == _CANCEL) | (kind == _DELETE) | (kind == _MODIFY)):
+        is_taker = False
+        take_up(own, num_slots)
+        place = find(own, message.order_id, message.price, flip)
+        is_whole = kind == _DELETE
+        if place < 0:
+            tally(desk, UNKNOWN_IDS, 1)
+            is_whole = message.size < 1
+            if kind != _MODIFY and unknown_cancel != _STRICT:
+                place = _stand_in(own, message, flip, unknown_cancel)
+        if place < 0:
+            code = _REJECTED_UNKNOWN_ID
+        elif kind == _MODIFY:
+            if message.price == price_at(own, place) and message.size <= size_at(own, place):
+                set_size(own, place, message.size)
+            else:
+                is_taker = True
+                taker = _with_agent(taker, agent_at(own, place))
+        elif is_whole or message.size >= size_at(own, place):
+            remove(own, num_slots, place)
+        else:
+            set_size(own, place, size_at(own, place) - message.size)
+
+    if is_taker:
+        code = _refusal(taker, makers, num_slots, self_match)
+        if code == _IGNORED:
+            if place >= 0:
+                remove(own, num_slots, place)
+            remaining = taker.size
+            if is_marketable(taker, makers):
+                take_up(makers, num_slots)
+                filled, remaining = match(desk, taker, makers, index)
+            code = _taken_code(taker, filled)
+            if remaining > 0 and taker.time_in_force != _IOC and taker.time_in_force != _FOK:
+                is_dropped = _rest(desk, own, taker, remaining, flip)
+                code = _PARTLY_FILLED_RESTED if filled > 0 else _RESTED
+                code = _DROPPED if is_dropped else code
+
+    buffer(desk, REPORTS, 0)[index] = code
+    buffer(desk, REPORTS, 1)[index] = filled
+    buffer(desk, REPORTS, 2)[index] = prices(bids_of(desk))[0]
+    buffer(desk, REPORTS, 3)[index] = prices(asks_of(desk))[0]
+
+
 @jit
 def play(desk):
     """Plays the messages of one book; `lob_core.reference` has the same rules in plain words."""
     words = words_at(desk)
     num_slots, num_messages = words[NUM_SLOTS], words[NUM_MESSAGES]
     self_match, unknown_cancel = words[SELF_MATCH], words[UNKNOWN_CANCEL]
-    words[NUM_TRADES] = 0
+    words[NUM_TRADES], words[NUM_ASKED] = 0, 0
+    num_lines = num_lines_ahead(desk)
     lay_down(bids_of(desk), desk + 8 * BOOK)
     lay_down(asks_of(desk), desk + 8 * (BOOK + 4))
-    for index in range(num_messages):
-        message = _message_at(desk, index)
-        is_buy = (message.side == _BID) != (message.event_type == _EXECUTE)
-        flip = 0 if is_buy else -1
-        own, makers = side_of(desk, is_buy), side_of(desk, not is_buy)
-
-        code, filled, place = _refuse(desk, message), np.int64(0), np.int64(-1)
-        taker = _taker_of(message, is_buy)
-        is_taker = code == _DONE
-        kind = message.event_type
-        if is_taker and ((kind == _CANCEL) | (kind == _DELETE) | (kind == _MODIFY)):
-            is_taker = False
-            take_up(own, num_slots)
-            place = find(own, message.order_id, message.price, flip)
-            is_whole = kind == _DELETE
-            if place < 0:
-                tally(desk, UNKNOWN_IDS, 1)
-                is_whole = message.size < 1
-                if kind != _MODIFY and unknown_cancel != _STRICT:
-                    place = _stand_in(own, message, flip, unknown_cancel)
-            if place < 0:
-                code = _REJECTED_UNKNOWN_ID
-            elif kind == _MODIFY:
-                if message.price == price_at(own, place) and message.size <= size_at(own, place):
-                    set_size(own, place, message.size)
-                else:
-                    is_taker = True
-                    taker = _with_agent(taker, agent_at(own, place))
-            elif is_whole or message.size >= size_at(own, place):
-                remove(own, num_slots, place)
-            else:
-                set_size(own, place, size_at(own, place) - message.size)
-
-        if is_taker:
-            code = _refusal(taker, makers, num_slots, self_match)
-            if code == _IGNORED:
-                if place >= 0:
-                    remove(own, num_slots, place)
-                remaining = taker.size
-                if is_marketable(taker, makers):
-                    take_up(makers, num_slots)
-                    filled, remaining = match(desk, taker, makers, index)
-                code = _taken_code(taker, filled)
-                if remaining > 0 and taker.time_in_force != _IOC and taker.time_in_force != _FOK:
-                    is_dropped = _rest(desk, own, taker, remaining, flip)
-                    code = _PARTLY_FILLED_RESTED if filled > 0 else _RESTED
-                    code = _DROPPED if is_dropped else code
-
-        buffer(desk, REPORTS, 0)[index] = code
-        buffer(desk, REPORTS, 1)[index] = filled
-        buffer(desk, REPORTS, 2)[index] = prices(bids_of(desk))[0]
-        buffer(desk, REPORTS, 3)[index] = prices(asks_of(desk))[0]
-
+    stride = 1 if num_lines > 0 else max(1, num_messages)
+    for first in range(0, num_messages, stride):
+        if words[NUM_ASKED] < num_lines:
+            ask_ahead(desk)
+        for index in range(first, min(first + stride, num_messages)):
+            _carry_out(desk, index, num_slots, self_match, unknown_cancel)
+    while words[NUM_ASKED] < num_lines:
+        ask_ahead(desk)
     store(bids_of(desk), num_slots)
     store(asks_of(desk), num_slots)
     num_trades, max_trades = words[NUM_TRADES], words[MAX_TRADES]

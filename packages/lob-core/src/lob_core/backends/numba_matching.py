@@ -19,6 +19,7 @@ from lob_core.backends.numba_desk import (
     TRADES,
     buffer,
 )
+from lob_core.backends.numba_memory import inline, jit, words_at
 from lob_core.backends.numba_record import (
     COUNT,
     agent_at,
@@ -32,7 +33,6 @@ from lob_core.backends.numba_record import (
     sizes,
 )
 from lob_core.backends.numba_side import remove_first
-from lob_core.backends.numba_vector import inline, jit, words_at
 from lob_core.types import NO_PRICE, SelfMatch, Side
 
 _BID = int(Side.BID)

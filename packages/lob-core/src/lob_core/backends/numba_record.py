@@ -16,6 +16,7 @@ Invariants: slots behind the front are blank; if there is a tail, the front is n
 
 from __future__ import annotations
 
+from lob_core.backends.numba_memory import inline, ints_at, jit, move, words_at
 from lob_core.backends.numba_vector import (
     BLOCK,
     STRETCH,
@@ -24,11 +25,6 @@ from lob_core.backends.numba_vector import (
     copy_stretch,
     fill_block,
     first_below_in_stretch,
-    inline,
-    ints_at,
-    jit,
-    move,
-    words_at,
 )
 from lob_core.types import NO_AGENT, NO_ORDER, NO_PRICE
 
@@ -90,7 +86,7 @@ def fill_blocks(side, first, stop):
 @jit
 def prepare(side):
     """Makes an empty record of uninitialized memory."""
-    words_at(side)[COUNT] = 0
+    words_at(side)[COUNT], words_at(side)[STOP] = 0, 0
     fill_blocks(side, 0, CAPACITY // BLOCK + 2)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lob_core.backends.numba_memory import inline, ints_at, jit, words_at
 from lob_core.backends.numba_record import (
     AGENT_ID,
     BUFFERS,
@@ -40,14 +41,10 @@ from lob_core.backends.numba_vector import (
     copy_block,
     first_below,
     first_match,
-    inline,
-    ints_at,
-    jit,
     shift_in_block,
     shift_in_stretch,
     shift_out_block,
     shift_out_stretch,
-    words_at,
 )
 from lob_core.types import NO_AGENT, NO_ORDER, NO_PRICE
 

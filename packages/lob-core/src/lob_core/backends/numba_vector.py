@@ -1,6 +1,6 @@
-"""Memory and vectors for the kernel of the CPU backend: what numba has no words for.
+"""Vectors for the kernel of the CPU backend.
 
-Addresses are 64-bit integers. A block is `BLOCK` 32-bit integers and a stretch is `STRETCH` of
+A block is `BLOCK` 32-bit integers and a stretch is `STRETCH` of
 them; LLVM turns operations on either into the widest ones that the processor has.
 """
 
@@ -13,8 +13,9 @@ import llvmlite.binding
 import numba
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
+
+from lob_core.backends.numba_memory import inline, ints_at
 
 BLOCK = 16
 STRETCH = 64
@@ -22,62 +23,6 @@ STRETCH = 64
 _INT1, _INT32, _WORD = ir.IntType(1), ir.IntType(32), ir.IntType(64)
 _BLOCK_TYPE, _STRETCH_TYPE = (ir.VectorType(_INT32, size) for size in (BLOCK, STRETCH))
 _WORDS_TYPE = ir.VectorType(_WORD, 8)
-
-_options = {"error_model": "numpy", "boundscheck": False, "nogil": True}
-jit = numba.njit(**_options)
-inline = numba.njit(forceinline=True, **_options)
-"""As `jit`, for functions that must not cost a call."""
-
-
-@intrinsic
-def words_at(typing_context, address):
-    """The memory at an address as 64-bit words."""
-
-    def generate(context, builder, signature, args):
-        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
-
-    return types.CPointer(types.int64)(types.int64), generate
-
-
-@intrinsic
-def ints_at(typing_context, address):
-    """The memory at an address as 32-bit integers."""
-
-    def generate(context, builder, signature, args):
-        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
-
-    return types.CPointer(types.int32)(types.int64), generate
-
-
-def on_stack(num_words):
-    """An intrinsic: the address of that many words that last as long as the calling function."""
-
-    @intrinsic
-    def allocate(typing_context):
-        def generate(context, builder, signature, args):
-            memory = cgutils.alloca_once(builder, ir.ArrayType(_WORD, num_words))
-            memory.align = 64
-            return builder.ptrtoint(memory, _WORD)
-
-        return types.int64(), generate
-
-    return allocate
-
-
-@intrinsic
-def move(typing_context, target, source, count):
-    """Copies `count` integers from one address to another; the ranges may overlap."""
-
-    def generate(context, builder, signature, args):
-        to, start, length = args
-        pointer = ir.IntType(8).as_pointer()
-        size = builder.shl(length, ir.Constant(_WORD, 2))
-        to, start = (builder.inttoptr(address, pointer) for address in (to, start))
-        cgutils.raw_memmove(builder, to, start, size, 1, align=4)
-        return context.get_dummy_value()
-
-    int64 = types.int64
-    return types.void(int64, int64, int64), generate
 
 
 def _splat(builder, word, vector):
@@ -96,6 +41,29 @@ def _load(builder, address, vector, offset=0):
 
 def _store(builder, value, address):
     builder.store(value, builder.inttoptr(address, value.type.as_pointer()), align=4)
+
+
+def _has_wide_vectors():
+    """Whether a register of the processor holds a block, so that a stretch at once pays."""
+    features = numba.config.CPU_FEATURES
+    if features is None:
+        return llvmlite.binding.get_host_cpu_features().get("avx512bw", False)
+    return "+avx512bw" in features
+
+
+IS_WIDE = _has_wide_vectors()
+
+
+def _store_over(builder, value, address):
+    """Stores a vector some of whose lanes have just been loaded from there.
+
+    Where vectors are short LLVM must not see that, for it would store the other lanes alone: a
+    later read has to wait for such a store, and AMD's processors take long over it.
+    """
+    if not IS_WIDE:
+        kind = ir.FunctionType(_WORD, [_WORD])
+        address = builder.asm(kind, "", "=r,0", [address], side_effect=False)
+    _store(builder, value, address)
 
 
 def _first_set(builder, bits):
@@ -151,7 +119,7 @@ def _inserter(vector):
             moved = builder.select(builder.icmp_signed(">", lanes, gap), shifted, kept)
             is_gap = builder.icmp_signed("==", lanes, gap)
             inserted = builder.select(is_gap, _splat(builder, value, vector), moved)
-            _store(builder, inserted, address)
+            _store_over(builder, inserted, address)
             return context.get_dummy_value()
 
         int64 = types.int64
@@ -181,7 +149,7 @@ def _remover(vector):
             else:
                 shifted = _load(builder, address, vector, 1)
             is_moved = builder.icmp_signed(">=", lanes, _splat(builder, lane, vector))
-            _store(builder, builder.select(is_moved, shifted, kept), address)
+            _store_over(builder, builder.select(is_moved, shifted, kept), address)
             return context.get_dummy_value()
 
         return types.void(types.int64, types.int64), generate
@@ -283,17 +251,6 @@ def _comparer(vector):
 
 first_below_in_block = _comparer(_BLOCK_TYPE)
 first_below_in_stretch = _comparer(_STRETCH_TYPE)
-
-
-def _has_wide_vectors():
-    """Whether a register of the processor holds a block, so that a stretch at once pays."""
-    features = numba.config.CPU_FEATURES
-    if features is None:
-        return llvmlite.binding.get_host_cpu_features().get("avx512bw", False)
-    return "+avx512bw" in features
-
-
-IS_WIDE = _has_wide_vectors()
 
 
 @inline
