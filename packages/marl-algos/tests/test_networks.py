@@ -1,3 +1,5 @@
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -5,8 +7,8 @@ import numpy as np
 import pytest
 from marl_algos.moments import RunningMoments
 from marl_algos.networks import ActorCritic, Carry, initial_carry
+from marl_algos.networks.gru import GRU
 from marl_algos.networks.heads import rescale_value_head
-from marl_algos.networks.torsos import GRU
 from marl_algos.settings import NetworkConfig
 from marl_envs.spaces import Box, Discrete, MultiDiscrete
 
@@ -20,8 +22,8 @@ def gru_and_inputs():
     return gru, gru.init(jax.random.key(2), h, x, jnp.zeros((T, N), bool)), h, x
 
 
-def test_gru__agrees_with_flax():
-    gru, params, h, x = gru_and_inputs()
+def flax_cell(params, h, x, reset):
+    """The same unit step by step by flax's cell, differentiated by JAX."""
     ours = params["params"]
     blocks = {
         "i": jnp.split(ours["input"]["kernel"], 3, axis=1),
@@ -34,14 +36,33 @@ def test_gru__agrees_with_flax():
     }
     theirs |= {f"h{gate}": {"kernel": blocks["h"][i]} for i, gate in enumerate("rzn")}
     theirs["hn"]["bias"] = ours["hidden_bias"]
-    cell = nn.GRUCell(H)
-    carry, outputs = h, []
+    outputs = []
     for t in range(T):
-        carry, y = cell.apply({"params": theirs}, carry, x[t])
+        h = jnp.where(reset[t][:, None], 0.0, h)
+        h, y = nn.GRUCell(H).apply({"params": theirs}, h, x[t])
         outputs.append(y)
-    last, got = gru.apply(params, h, x, jnp.zeros((T, N), bool))
-    np.testing.assert_allclose(got, jnp.stack(outputs), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(last, carry, rtol=1e-5, atol=1e-6)
+    return h, jnp.stack(outputs)
+
+
+def test_gru__has_values_and_gradients_of_flax():
+    gru, params, h, x = gru_and_inputs()
+    params["params"]["hidden_bias"] = jax.random.normal(jax.random.key(3), (H,))
+    reset = jnp.zeros((T, N), bool).at[2, 1].set(True).at[0, 2].set(True)
+
+    @partial(jax.jit, static_argnums=0)
+    def of(apply, params, h, x):
+        (last, hidden), pull = jax.vjp(lambda *inputs: apply(*inputs, reset), params, h, x)
+        return last, hidden, pull((2.0 * last, jnp.cos(hidden)))
+
+    found, expected = of(gru.apply, params, h, x), of(flax_cell, params, h, x)
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-6), found, expected
+    )
+    seeds = jax.vmap(lambda h, x: of(gru.apply, params, h, x))(h[None], x[None])
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a[0], b, rtol=1e-4, atol=2e-6), seeds, found
+    )
 
 
 def test_gru__reset_before_a_step_forgets_what_was_before():
