@@ -1,7 +1,6 @@
 """Every script under examples/ runs, with a problem small enough for a test."""
 
-import subprocess
-import sys
+import runpy
 from pathlib import Path
 
 import pytest
@@ -15,14 +14,14 @@ SMALL = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(path.name for path in FOLDER.glob("*.py")))
-def test_example_runs(name: str, tmp_path: Path) -> None:
+def test_example_runs(
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """Runs one script in an empty folder."""
-    result = subprocess.run(
-        [sys.executable, str(FOLDER / name), *SMALL.get(name, [])],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert result.stdout.strip(), f"{name} prints nothing"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", [name, *SMALL.get(name, [])])
+    runpy.run_path(str(FOLDER / name), run_name="__main__")
+    assert capsys.readouterr().out.strip(), f"{name} prints nothing"

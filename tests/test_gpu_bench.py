@@ -14,23 +14,22 @@ import pytest
 BENCH = Path(__file__).parents[1] / "bench"
 
 
-def run(*arguments):
-    environment = dict(os.environ, PYTHON=sys.executable, JAX_PLATFORMS="cpu")
-    environment["XLA_FLAGS"] = (
-        f"{environment.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
-    )
-    return subprocess.run(
-        ["bash", str(BENCH / "gpu.sh"), "--tiny", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
-    )
+@pytest.fixture
+def gpu(monkeypatch):
+    monkeypatch.syspath_prepend(BENCH)
+    return importlib.import_module("gpu")
 
 
 def test_gpu_bench__measures_and_checks_every_part(tmp_path):
     path = tmp_path / "out.json"
-    ended = run("--device", "cpu", "--profile", "all", "--out", path)
+    command = ["bash", BENCH / "gpu.sh", "--tiny", "--device", "cpu", "--profile", "all"]
+    ended = subprocess.run(
+        [*command, "--out", path],
+        capture_output=True,
+        text=True,
+        env=dict(os.environ, PYTHON=sys.executable, JAX_PLATFORMS="cpu"),
+        check=False,
+    )
     assert ended.returncode == 0, ended.stderr
     report = json.loads(path.read_text())
     assert [row["part"] for row in report["rows"]] == ["engine", "environment", "training"]
@@ -52,20 +51,22 @@ def test_gpu_bench__measures_and_checks_every_part(tmp_path):
     assert "DIFFERS" not in ended.stdout
 
 
-def test_gpu_bench__says_what_there_was_no_time_for(tmp_path):
+def test_gpu_bench__says_what_there_was_no_time_for(gpu, tmp_path, capsys):
     path = tmp_path / "out.json"
-    ended = run("--device", "cpu", "--seconds", 0, "--out", path)
-    assert ended.returncode == 1
-    assert ended.stdout.count("SKIPPED") == 3
+    arguments = ["--tiny", "--device", "cpu", "--seconds", "0", "--out", str(path)]
+    assert gpu.main(arguments) == 1
+    assert capsys.readouterr().out.count("SKIPPED") == 3
     assert [entry["why"] for entry in json.loads(path.read_text())["skipped"]] == [
         "out of time"
     ] * 3
 
 
-def test_gpu_bench__without_a_gpu_is_an_error(tmp_path):
-    ended = run("--parts", "engine", "--out", tmp_path / "out.json")
-    assert ended.returncode == 2
-    assert "device is 'gpu', but JAX cannot use one" in ended.stderr
+def test_gpu_bench__without_a_gpu_is_an_error(gpu, tmp_path, capfd, monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    path = tmp_path / "out.json"
+    assert gpu.main(["--tiny", "--parts", "engine", "--out", str(path)]) == 2
+    assert "device is 'gpu', but JAX cannot use one" in capfd.readouterr().err
+    assert not path.exists()
 
 
 @pytest.fixture
