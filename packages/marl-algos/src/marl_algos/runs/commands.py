@@ -30,6 +30,8 @@ from marl_algos.runs.tables import print_results
 
 USAGE_ERROR: Final = 2
 DIVERGED: Final = 3
+MISTAKES: Final = (ConfigError, DataError, DeviceError, CheckpointError)
+"""Errors that say what a user asked for in vain."""
 _STARTS = iter([STARTED])
 """Start of the process, until its first run takes it."""
 
@@ -124,7 +126,7 @@ def command_line(
 
     def work() -> None:
         if any(argument.startswith("-") for argument in arguments):
-            _hydra_app(app, session_class)
+            _hydra_app(app, session_class, arguments)
         else:
             run_session(load_config(arguments, app), session_class)
 
@@ -135,7 +137,7 @@ def exit_code(work: Callable[[], None]) -> int:
     """Runs something; mistakes end with one message on standard error and a code of their own."""
     try:
         work()
-    except (ConfigError, DataError, DeviceError, CheckpointError) as error:
+    except MISTAKES as error:
         sys.stderr.write(f"error: {error}\n")
         return USAGE_ERROR
     except DivergedError as error:
@@ -144,7 +146,7 @@ def exit_code(work: Callable[[], None]) -> int:
     return 0
 
 
-def _hydra_app(app: str, session_class: type[Session[Any]]) -> None:
+def _hydra_app(app: str, session_class: type[Session[Any]], arguments: Sequence[str]) -> None:
     """The run as Hydra starts it: for `--help`, `--cfg`, `--multirun` and the like.
 
     Raises:
@@ -153,19 +155,31 @@ def _hydra_app(app: str, session_class: type[Session[Any]]) -> None:
 
     def job(composed: DictConfig) -> float:
         configure_cpu()  # a launcher may have started this job in a process of its own
-        config = check_config(composed)
-        hydra_config = HydraConfig.get()
-        if hydra_config.mode == RunMode.MULTIRUN:
-            stem = config.run.name
-            if stem is None:
-                sweep = Path(hydra_config.sweep.dir).name
-                stem = f"{config.algo.name}-{config.data.kind}-seed{config.seed}-{sweep}"
-            config.run.name = f"{stem}-{hydra_config.job.num}"
-        return run_session(config, session_class)[1]
+        is_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+        try:
+            config = check_config(composed)
+            if is_sweep:
+                config.run.name = _name_in_sweep(config)
+            return run_session(config, session_class)[1]
+        except (*MISTAKES, DivergedError) as error:
+            if is_sweep:  # else it would show when the last job is done
+                sys.stderr.write(f"job {HydraConfig.get().job.num}: {error}\n")
+            raise
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, not as a traceback and exit code 1
+    sys.argv[1:] = arguments  # where Hydra looks
     start = hydra.main(version_base="1.3", config_path="pkg://marl_algos.conf", config_name=app)
     try:
         start(job)()
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(error)) from error
+
+
+def _name_in_sweep(config: Config) -> str:
+    """A name for the run of one job: that of all with its number, or one made of its settings."""
+    sweep = HydraConfig.get()
+    stem = config.run.name
+    if stem is None:
+        made = Path(sweep.sweep.dir).name  # when the sweep began
+        stem = f"{config.algo.name}-{config.data.kind}-seed{config.seed}-{made}"
+    return f"{stem}-{sweep.job.num}"

@@ -46,19 +46,27 @@ class TensorBoardSink:
 
 
 class WandbSink:
-    """A run of Weights & Biases under the name of the run folder; resumed with it."""
+    """A run of Weights & Biases under the name of the run folder; resumed with it.
+
+    Raises:
+        ConfigError: if there is no account to log in with, or W&B refuses otherwise.
+    """
 
     def __init__(self, config: Config, folder: RunFolder) -> None:
         wandb: Any = importlib.import_module(_PACKAGES["wandb"])
         plain: Any = OmegaConf.to_container(OmegaConf.structured(config))
-        self._run: Any = wandb.init(
-            project=config.logging.wandb_project,
-            name=folder.path.name,
-            id=folder.path.name,
-            resume="allow",
-            dir=str(folder.path),
-            config=plain,
-        )
+        try:
+            self._run: Any = wandb.init(
+                project=config.logging.wandb_project,
+                name=folder.path.name,
+                id=folder.path.name,
+                resume="allow",
+                dir=str(folder.path),
+                config=plain,
+            )
+        except wandb.Error as error:
+            hint = "the environment variable WANDB_MODE=offline needs no account"
+            raise ConfigError(f"logging.wandb=true: {error} ({hint})") from error
 
     def write(self, step: int, numbers: dict[str, float]) -> None:
         """Logs one step."""

@@ -1,0 +1,1 @@
+"""A run from command line to folder: sessions, checkpoints, logs, evaluation, tables."""
