@@ -3,18 +3,17 @@
 import os
 
 import pytest
-from lob_core.runtime import configure_cpu
+from lob_core.runtime import compile_quickly, configure_cpu
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Sets XLA's flags before JAX runs: four devices, optimization for long proofs only."""
-    if config.option.markexpr != "learn":
-        flags = os.environ.get("XLA_FLAGS", "")
-        own = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count=4"
-        os.environ["XLA_FLAGS"] = f"{flags} {own}"
     configure_cpu()
+    if config.option.markexpr != "learn":
+        compile_quickly()
+        os.environ["XLA_FLAGS"] += " --xla_force_host_platform_device_count=4"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

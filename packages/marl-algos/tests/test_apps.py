@@ -121,17 +121,6 @@ def test_mistakes__end_with_one_message(app, overrides, message, tmp_path, capsy
     assert error.count("\n") == 1
 
 
-def test_sinks__that_are_not_installed_are_refused_before_anything_is_written(tmp_path, capsys):
-    import importlib.util
-
-    if importlib.util.find_spec("wandb"):
-        pytest.skip("wandb is installed")
-    arguments = [*SMALL, f"run.root={tmp_path / 'runs'}", "logging.wandb=true"]
-    assert train.main(arguments) == train.USAGE_ERROR
-    assert "pip install 'marl-algos[wandb]'" in capsys.readouterr().err
-    assert not (tmp_path / "runs").exists()
-
-
 def test_loss__beyond_its_limit_is_refused_like_a_nan(tmp_path):
     overrides = ["env=market_maker", "checkpoint.max_loss=1e-9", f"run.root={tmp_path}"]
     with pytest.raises(train.DivergedError, match=r"update 1: the loss of 'market_maker' is"):

@@ -219,7 +219,8 @@ def test_evaluation__policies_play_the_same_episodes():
     assert (again.results["execution"]["pnl"] == learned.results["execution"]["pnl"]).all()
 
 
-def test_several_seeds__learn_apart_in_one_program(tmp_path):
+def test_several_seeds__learn_apart_in_one_program(finished, tmp_path):
+    began = time.perf_counter()
     overrides = [
         "num_seeds=2",
         "evaluation.every=0",
@@ -229,6 +230,8 @@ def test_several_seeds__learn_apart_in_one_program(tmp_path):
     ]
     overrides += ["network=gru", "network.gru_size=8", f"run.root={tmp_path}", "run.name=two"]
     folder = train.run(load_config([*ONE_TYPE, *overrides]))
+    first_update = json.loads(folder.meta.read_text())["first_update_seconds"]
+    assert first_update < time.perf_counter() - began  # the second run of this process
     line = read_metrics(folder.metrics)[-1]
     first, second = line["agents"]["market_maker"]["loss"]
     assert first != second

@@ -49,6 +49,8 @@ LEAST: Final = {
 }
 """Least values of whole numbers."""
 
+_PLUGIN = re.compile(r"Could not find '(hydra/\w+)/((joblib|submitit|optuna)\w*)'")
+"""Hydra's complaint about a plugin that is not installed."""
 _T = TypeVar("_T")
 
 
@@ -242,6 +244,9 @@ def explain(error: Exception) -> str:
     first = text.strip().splitlines()[0].rstrip(".")
     if re.search(r"(Key '.*' (is )?not in)|(Could not override)", text) and key:
         return _unknown_key(key)
+    plugin = _PLUGIN.search(text)
+    if plugin:
+        return f"{plugin[1]}={plugin[2]} needs an extra: pip install 'marl-algos[{plugin[3]}]'"
     if key and key not in first:
         return f"{key}: {first}"
     lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
