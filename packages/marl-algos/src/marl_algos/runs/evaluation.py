@@ -28,6 +28,7 @@ from marl_algos.baselines import (
     make_contests,
 )
 from marl_algos.markets.data import Market, Split
+from marl_algos.rollout import flatten_obs, legal_actions
 from marl_algos.runs.records import (
     LEARNED,
     Played,
@@ -37,7 +38,6 @@ from marl_algos.runs.records import (
     matrix_table,
     results_table,
 )
-from marl_algos.rollout import flatten_obs, legal_actions
 from marl_algos.runs.statistics import Bootstrap
 from marl_algos.types import Learner, split_by_type
 

@@ -12,14 +12,14 @@ from typing import Any, Generic, TypeVar
 import jax
 import numpy as np
 
-from marl_algos.learners import registry as learners
-from marl_algos.runs.checkpoint import CheckpointError, CheckpointStore
 from marl_algos.conf.load import ConfigError, type_configs
 from marl_algos.conf.schema import Config
+from marl_algos.learners import registry as learners
 from marl_algos.markets.data import Market
+from marl_algos.populations.matches import MakeLearner
+from marl_algos.runs.checkpoint import CheckpointError, CheckpointStore
 from marl_algos.runs.evaluation import Evaluator, evaluate
 from marl_algos.runs.logging import MetricsLog, ProgressReport, to_plain, write_json
-from marl_algos.populations.matches import MakeLearner
 from marl_algos.runs.runfolder import RunFolder
 from marl_algos.runs.sinks import open_sinks
 from marl_algos.types import Environment, Learner, Metrics

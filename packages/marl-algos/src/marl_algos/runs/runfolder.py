@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from omegaconf import OmegaConf
 
-from marl_algos.runs.checkpoint import read_json
 from marl_algos.conf.load import ConfigError, differences
 from marl_algos.conf.schema import Config
+from marl_algos.runs.checkpoint import read_json
 from marl_algos.runs.logging import is_scratch, write_atomically, write_json
 
 SCHEMA: Final = 1
