@@ -52,8 +52,14 @@ def test_unusable_numba__falls_back_to_xla_with_one_warning(
     assert_same(found, make_engine("reference", CONFIG)(empty_book(CONFIG), messages))
 
 
-def test_numba__is_available_here():
+def test_numba__is_available_here_and_compiled_once_for_all_processes():
+    from lob_core.backends import numba_cpu, numba_parallel
+
     assert ffi.is_available()
+    pool = numba_parallel.pool_slots(ffi._read_header())
+    compiled = numba_cpu.compile_handler(pool)
+    ffi._keep_alive.extend(compiled)  # machine code compiled later may refer to it
+    assert [function.cache_hits for function in compiled] == [1, 1]
 
 
 def test_pool_slots__are_read_from_the_header_and_zero_without_a_pool():
@@ -70,10 +76,10 @@ def test_pool_slots__are_read_from_the_header_and_zero_without_a_pool():
 @pytest.fixture(scope="module")
 def large_call():
     """A call that is shared among threads, and what each of its books must become."""
-    from lob_core.backends.numba_parallel import LEAST_PARALLEL_MESSAGES
+    from lob_core.backends.numba_parallel import MESSAGES_PER_THREAD
 
-    num_books, num_messages = 131, 80
-    assert num_books * num_messages > LEAST_PARALLEL_MESSAGES
+    num_books, num_messages = 67, 64
+    assert num_books * num_messages > 2 * MESSAGES_PER_THREAD
     messages = [random_messages(seed, num_messages) for seed in range(num_books)]
     engine = make_engine("reference", CONFIG)
     expected = [engine(empty_book(CONFIG), each) for each in messages]
