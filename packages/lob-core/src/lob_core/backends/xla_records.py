@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from lob_core.backends.xla_pool import Labels, Pool, running_sum
 from lob_core.backends.xla_request import Request, price_of
-from lob_core.backends.xla_serial_step import Marks
+from lob_core.backends.xla_serial_tables import Marks
 from lob_core.backends.xla_step import Journal
 from lob_core.types import (
     NO_AGENT,

@@ -19,13 +19,13 @@ from jax.experimental.xla_metadata import set_xla_metadata
 
 from lob_core.backends.xla_records import blank_trades, count_up, reports_of
 from lob_core.backends.xla_request import decode, make_key, price_of
+from lob_core.backends.xla_serial_matching import Ledger
 from lob_core.backends.xla_serial_rows import KEY, Side, row_at, with_row
-from lob_core.backends.xla_serial_step import (
+from lob_core.backends.xla_serial_step import step
+from lob_core.backends.xla_serial_tables import (
     WIDTH,
-    Ledger,
     pack_marks,
     pack_wishes,
-    step,
     unpack_marks,
     wish_of,
 )
