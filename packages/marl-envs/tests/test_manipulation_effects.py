@@ -145,3 +145,33 @@ def test_predation__makes_a_metaorder_dearer():
         info, _ = play(env, params, lambda obs: {})
         shortfalls.append(float(info["episode"]["schedule"]["shortfall"][-1, 0]))
     assert shortfalls[0] > shortfalls[1]
+
+
+def test_pinging__earns_from_a_hidden_seller_whose_refills_give_it_away():
+    """From step 6 on a seller of 250 is at 93; what its refills of the ask say is known in step 3.
+
+    Without refills the pinger buys at 101 and sells at 99 in turn, and is surprised as well.
+    """
+    settings = {"fixed_quant_value": 50, "num_hits": 2, "ride_steps": 5}
+    info = {}
+    for refill in (((SUBMIT, SELL, 101, 1),), ()):
+        flow = ScriptedFlow(
+            bids=LADDER.bids,
+            asks=LADDER.asks,
+            script=(refill,) * 6 + (((SUBMIT, SELL, 93, 250),),),
+        )
+        agent = AgentSpec("manipulator", action="pinging", settings=settings)
+        env, params = market(agent, flow=flow, num_steps=10)
+        info[bool(refill)], _ = play(env, params, lambda obs: {})
+    mid, seen = info[True]["market"]["mid"], info[True]["agents"]["manipulator"]
+    result = {k: v[-1, 0] for k, v in info[True]["episode"]["manipulator"].items()}
+    assert mid[2] == 100
+    assert mid[5] < 100  # it goes ahead of the seller: two levels of bids are gone
+    assert seen["inventory"][5, 0] == -50
+    assert abs(seen["inventory"][-1, 0]) <= 1
+    assert result["gain_ride"] > 0 > result["gain_ping"]
+    assert result["pnl"] > 100
+    assert total_gain(result) == pytest.approx(seen["worth"][-1, 0], abs=1e-3)
+    assert (info[False]["market"]["mid"][:6] == 100).all()
+    assert np.abs(info[False]["agents"]["manipulator"]["inventory"]).max() <= 1
+    assert info[False]["episode"]["manipulator"]["pnl"][-1, 0] < 0
