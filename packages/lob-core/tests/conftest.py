@@ -1,3 +1,4 @@
-from lob_core.runtime import configure_cpu
+from lob_core.runtime import compile_quickly, configure_cpu
 
 configure_cpu()
+compile_quickly()

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from lob_core import BookConfig, empty_book, process_messages
+from lob_core import BookConfig, EventType, ResultCode, empty_book, process_messages
 from lob_core.testing import random_messages, stack_trees
-from lob_core.testing.agreement import assert_same, assert_sound, make_engine
+from lob_core.testing.agreement import ENGINES, assert_same, assert_sound, make_engine
 from lob_core.testing.strategies import (
     arbitrary_messages,
     book_configs,
@@ -76,13 +76,24 @@ def test_backend__equals_the_reference_on_deep_books(backend):
         assert (np.asarray(book.bids.size) > 0).sum() > 64
 
 
-def test_engines__conserve_shares():
+@pytest.mark.parametrize("engine", ENGINES)
+def test_engine__conserves_shares_and_never_crosses_the_book_after_any_message(engine):
+    """What has come to rest is still there, but for what was dropped and what takers took."""
     config = BookConfig(num_slots=64, max_trades=0, num_agents=NUM_AGENTS)
-    messages = random_messages(5, 500, num_agents=NUM_AGENTS)
-    book, outcome = agree("numba", config, messages)
-    assert int(outcome.fills.bought.sum()) == int(outcome.fills.sold.sum())
-    assert int(outcome.fills.bought.sum()) == int(outcome.reports.filled_size.sum())
-    assert int(book.counters.dropped_orders) == 0
+    kinds = {EventType.SUBMIT: 0.8, EventType.MARKET: 0.2}
+    messages = random_messages(5, 500, num_agents=NUM_AGENTS, weights=kinds)
+    book, outcome = jax.device_get(make_engine(engine, config)(empty_book(config), messages))
+    reports, fills = outcome.reports, outcome.fills
+    has_both = (reports.best_bid > 0) & (reports.best_ask > 0)
+    assert has_both.sum() > 100
+    assert (reports.best_bid < reports.best_ask)[has_both].all()
+    filled = reports.filled_size.sum()
+    assert filled == fills.bought.sum() == fills.sold.sum() > 0
+    rests = [ResultCode.RESTED, ResultCode.PARTLY_FILLED_RESTED, ResultCode.DROPPED]
+    entered = (messages.size - reports.filled_size)[np.isin(reports.code, rests)].sum()
+    assert book.counters.dropped_size > 0
+    resting = book.bids.size.sum() + book.asks.size.sum()
+    assert resting + book.counters.dropped_size == entered - filled
 
 
 @pytest.mark.parametrize("backend", ["xla", "numba", "pallas"])

@@ -13,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from lob_core import BookConfig, ResultCode, Side, TimeInForce, empty_book
-from lob_core.testing.agreement import assert_same, assert_sound, make_engine
+from lob_core.testing.agreement import ENGINES, assert_same, assert_sound, make_engine
 from lob_core.testing.scripts import cancel, delete, execute, market, modify, script, submit
 
 CONFIG = BookConfig(num_slots=3, max_trades=3, num_agents=2)
@@ -156,7 +156,7 @@ class Market(RuleBasedStateMachine):
         assert int(self.book.counters.dropped_orders) == self.dropped
 
 
-@pytest.mark.parametrize("engine", ["reference", "xla", "numba"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_engine__equals_a_list_of_orders_whatever_the_rules_do(engine):
     machine = type("Market", (Market,), {"engine": engine})
     run_state_machine_as_test(

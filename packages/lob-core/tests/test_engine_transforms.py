@@ -24,6 +24,11 @@ CONFIG = BookConfig(num_slots=8, max_trades=8, num_agents=1)
 NUM_MESSAGES = 24
 BACKENDS = ["xla", "numba", None]
 
+AS_USERS_DO = {"xla_backend_optimization_level": 3}
+"""Options of XLA that the other tests change in order to compile quickly."""
+if jax.__version_info__ < (0, 11):
+    AS_USERS_DO["xla_cpu_use_fusion_emitters"] = True
+
 
 def stream(seed):
     return jax.tree.map(jnp.asarray, random_messages(seed, NUM_MESSAGES, num_agents=1))
@@ -105,11 +110,27 @@ def test_xla__works_in_place_and_as_one_kernel_on_a_cpu(self_match, unknown_canc
     config = BookConfig(8, max_trades, 1, self_match, unknown_cancel)
     play = jax.vmap(functools.partial(process_messages, config=config, backend="xla"))
     arguments = empty_book(config, (3,)), stack_trees([stream(seed) for seed in range(3)])
-    program = jax.jit(play).lower(*arguments).compile().as_text()
+    program = jax.jit(play).lower(*arguments).compile(AS_USERS_DO).as_text()
     inside, entry = program.split("ENTRY ")
     copied = re.findall(r"= \w+\[([\d,]+)\]\S* copy\(", inside)
     assert [shape for shape in copied if np.prod([*map(int, shape.split(","))]) > 8] == []
     assert len(re.findall(r"= .* (while|call|fusion)\(", entry)) == 1
+
+
+def test_numba__works_in_place_inside_a_scan():
+    """XLA hands each step's books to the kernel as they lie: nothing in the loop copies them."""
+    play = jax.vmap(functools.partial(process_messages, config=CONFIG, backend="numba"))
+    num_books, num_steps = 5, 3
+    steps = stack_trees([stack_trees([stream(s)] * num_books) for s in range(num_steps)])
+
+    def run(books, steps):
+        return jax.lax.scan(lambda books, step: (play(books, step)[0], None), books, steps)[0]
+
+    books = empty_book(CONFIG, (num_books,))
+    lowered = jax.jit(run, donate_argnums=0).lower(books, steps)
+    program = lowered.compile(AS_USERS_DO).as_text()
+    assert "output_to_operand_aliasing={{0}: (0, {})" in program
+    assert re.findall(rf"= \w+\[{num_books},{CONFIG.num_slots}\]\S* copy\(", program) == []
 
 
 def test_xla__plays_in_the_other_form_with_a_jaxlib_that_it_does_not_know(monkeypatch):

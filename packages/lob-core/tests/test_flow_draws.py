@@ -9,10 +9,11 @@ from lob_core.flow import composing
 from lob_core.flow.base import advance_clock, number_orders
 from lob_core.flow.draws import (
     find_in_sums,
+    geometric_sizes,
     index_from_uniform,
     poisson_counts,
     running_sum,
-    sizes_from_uniform,
+    size_from_uniform,
 )
 from lob_core.testing import make_book
 from lob_core.types import FIRST_AGENT_ORDER_ID
@@ -54,15 +55,18 @@ def test_index_from_uniform__draws_by_weight_and_never_a_weight_of_zero():
     assert edges.tolist() == [1, 3, 3]
 
 
-def test_sizes_from_uniform__are_geometric_lots():
-    sizes = np.asarray(sizes_from_uniform(uniforms(2), jnp.int32(100), jnp.float32(1.5)))
-    assert (sizes % 100 == 0).all()
-    lots = np.bincount(sizes // 100, minlength=6)
-    p = 1 / 1.5
-    law = [p * (1 - p) ** k for k in range(4)]
-    assert_shares([*lots[1:5], lots[5:].sum()], [*law, 1 - sum(law)])
-    one = sizes_from_uniform(jnp.array([0.0, 0.5, 1 - 2**-24]), jnp.int32(100), jnp.float32(1.0))
-    assert one.tolist() == [100, 100, 100]
+def test_size_from_uniform__takes_sizes_of_the_table_equally_often():
+    sizes = np.asarray(size_from_uniform(uniforms(2), jnp.array([7, 30, 30, 100], jnp.int32)))
+    assert_shares([(sizes == size).sum() for size in (7, 30, 100)], [0.25, 0.5, 0.25])
+    edges = size_from_uniform(jnp.array([0.0, 1 - 2**-24]), jnp.arange(128, dtype=jnp.int32))
+    assert edges.tolist() == [0, 127]
+
+
+def test_geometric_sizes__have_their_law():
+    lots = np.bincount(np.asarray(geometric_sizes(100, 1.5)) // 100, minlength=5)
+    law = [2 / 3 * (1 / 3) ** k for k in range(4)]
+    np.testing.assert_allclose(lots[1:5] / lots.sum(), law, atol=1 / lots.sum())
+    assert geometric_sizes(100, 1.5).dtype == jnp.int32
 
 
 def test_poisson_counts__have_their_law_and_are_cut():

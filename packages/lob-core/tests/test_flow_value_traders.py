@@ -125,7 +125,7 @@ def test_value_traders__buy_below_the_value_and_sell_above(value, noise):
     still = DEFAULT.fundamental.replace(volatility=jnp.float32(0), shock_rate=jnp.float32(0))
     still = still.replace(mean=jnp.float32(value))
     nobody = jax.tree.map(jnp.zeros_like, DEFAULT.base)
-    nobody = nobody.replace(limit_mean_lots=jnp.float32(1), lot_size=jnp.int32(7))
+    nobody = nobody.replace(limit_size=jnp.full(128, 7, jnp.int32))
     params = DEFAULT.replace(fundamental=still, noise=jnp.float32(noise), base=nobody)
     num_draws = 20_000
     messages, after = single_events(

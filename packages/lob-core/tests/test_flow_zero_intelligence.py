@@ -119,8 +119,8 @@ def test_queue__has_the_stationary_law_of_its_birth_death_chain():
         limit_rate=jnp.array([arrivals]),
         cancel_rate=jnp.array([cancels]),
         market_rate=jnp.float32(market),
-        limit_mean_lots=jnp.float32(1),
-        market_mean_lots=jnp.float32(1),
+        limit_size=jnp.full(128, 100, jnp.int32),
+        market_size=jnp.full(128, 100, jnp.int32),
     )
     start = make_book(bids=[(100, [100] * 4)], asks=[(101, [100] * 4)], config=CONFIG)
     state = make_state(model).replace(

@@ -55,16 +55,17 @@ def test_calibrate__recovers_the_larger_rates_within_a_tenth(fitted):
 
 
 def test_calibrate__recovers_sizes(fitted):
-    assert int(fitted.params.lot_size) == 100
-    np.testing.assert_allclose(float(fitted.params.limit_mean_lots), 1.5, rtol=0.03)
-    np.testing.assert_allclose(float(fitted.params.market_mean_lots), 1.5, rtol=0.06)
+    for name in ("limit_size", "market_size"):
+        found, true = (getattr(x, name) for x in (fitted.params, fitted.model.default_params()))
+        shares = [np.bincount(np.asarray(x) // 100, minlength=8)[:4] / 128 for x in (found, true)]
+        np.testing.assert_allclose(*shares, atol=0.03)
+        np.testing.assert_allclose(found.mean(), 150, rtol=0.06)
 
 
 def test_calibrate__figures_of_fit_are_good_for_the_true_model(fitted):
     assert fitted.fit["residual_mean"] == pytest.approx(1, abs=0.01)
     # The 0.1 % point of the Kolmogorov-Smirnov distance is 1.95 / sqrt(n).
     assert fitted.fit["residual_ks"] < 1.95 / np.sqrt(fitted.fit["events"])
-    assert fitted.fit["limit_size_ks"] < 0.01
     assert fitted.fit["covered"] == 1
 
 
@@ -138,7 +139,7 @@ BAD_FILES: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda content: content.update(model="ising"), "is of model 'ising'; the models are zero_"),
     (lambda content: content["settings"].update(depth=3), "unexpected keyword argument 'depth'"),
     (lambda content: content["settings"].update(num_levels=0), "num_levels is 0"),
-    (lambda content: content["params"].pop("lot_size"), "params has"),
+    (lambda content: content["params"].pop("limit_size"), "params has"),
     (lambda content: content["params"]["limit_rate"].pop(), r"params.limit_rate has shape \(9,\)"),
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from lob_core.flow import QueueReactive
@@ -12,14 +13,21 @@ from lob_data.testing import write_pair
 
 BID, ASK = 1, -1
 MODEL = QueueReactive()
-TRUE = MODEL.default_params()
+SIZE = np.arange(MODEL.num_sizes)
+USUAL = MODEL.default_params()
+TRUE = USUAL.replace(
+    limit_rate=USUAL.limit_rate * np.exp(-0.08 * SIZE),
+    cancel_rate=USUAL.cancel_rate * 2.5 / (1 + 0.4 * SIZE),
+    market_rate=USUAL.market_rate * np.exp(-0.1 * SIZE),
+    limit_size=jnp.repeat(jnp.array([50, 100, 100, 150], jnp.int32), 32),
+)
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     """A store of default queue-reactive flow seen through twelve levels."""
     folder = tmp_path_factory.mktemp("queues")
-    synthesize(folder / "raw", num_messages=16_384, seed=5, num_levels=12, model=MODEL)
+    synthesize(folder / "raw", num_messages=16_384, seed=5, num_levels=12, model=MODEL, params=TRUE)
     prepare(folder / "raw", folder / "store", PrepareOptions(verify=False))
     return folder / "store"
 
@@ -29,28 +37,48 @@ def fitted(store):
     return calibrate(store, model="queue_reactive", num_levels=5, split=None)
 
 
-@pytest.mark.parametrize("name", ["limit_rate", "cancel_rate", "market_rate"])
-def test_calibrate__recovers_every_rate_that_occurred(fitted, name):
-    found, error, true = (
-        np.asarray(values, float)
+def true_range(name, floors):
+    """Smallest and largest true rate of the sizes in each bin, `[K, B]`."""
+    table = np.asarray(getattr(TRUE, name), float)
+    ends = np.append(floors[1:], table.shape[1])
+    bins = [table[:, a:b] for a, b in zip(floors, ends, strict=True)]
+    return np.stack([b.min(1) for b in bins], 1), np.stack([b.max(1) for b in bins], 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "worst"),
+    [("limit_rate", 5, 0.2), ("cancel_rate", 5, 0.2), ("market_rate", 1, 0.4)],
+)
+def test_calibrate__recovers_the_rates_of_all_bins(fitted, name, rows, worst):
+    floors = fitted.params.size_floor.tolist()
+    assert floors[:6] == [0, 1, 2, 3, 4, 5]
+    first = 0 if name == "limit_rate" else 1  # nothing to cancel or to hit in an empty queue
+    found, error, low, high = (
+        np.asarray(values, float)[:rows, first:]
         for values in (
             getattr(fitted.params, name),
             fitted.standard_errors[name],
-            getattr(TRUE, name),
+            *true_range(name, floors),
         )
     )
-    count = np.divide(found, error, out=np.zeros_like(found), where=error > 0) ** 2
-    assert (count >= 10).sum() > 10
-    assert (np.abs(found - true) < 4 * error)[count >= 10].all()
-    is_frequent = count >= 100
-    np.testing.assert_allclose(found[is_frequent], true[is_frequent], rtol=0.35)
+    gap = np.maximum(np.maximum(low - found, found - high), 0.0)
+    assert (gap < 4 * error).all()
+    np.testing.assert_array_less(gap / high, worst)
+    assert found.max() > 2.5 * found.min()  # the truth is no constant
+
+
+def test_calibrate__recovers_sizes_of_orders(fitted):
+    table = np.asarray(fitted.params.limit_size)
+    shares = [(table == size).mean() for size in (50, 100, 150)]
+    np.testing.assert_allclose(shares, [0.25, 0.5, 0.25], atol=0.03)
+    assert set(fitted.params.market_size.tolist()) == {100}
+    np.testing.assert_allclose(fitted.params.event_size, 100, rtol=0.04)
 
 
 def test_calibrate__recovers_moves_of_the_reference_units_and_far_cancels(fitted):
     params, errors = fitted.params, fitted.standard_errors
     assert float(params.move_probability) == pytest.approx(0.7, abs=4 * errors["move_probability"])
     assert errors["move_probability"] < 0.1
-    assert params.event_size.tolist() == [100] * 5
     assert float(params.far_cancel_rate) == pytest.approx(0.1, abs=4 * errors["far_cancel_rate"])
 
 
@@ -70,7 +98,7 @@ def test_calibrate__number_of_levels_covers_the_limit_orders(store):
 def test_calibration__of_queues_survives_json_and_drives_synthesis(tmp_path, fitted):
     (tmp_path / "fit.json").write_text(fitted.to_json())
     loaded = load_calibration(tmp_path / "fit.json")
-    assert (loaded.name, loaded.model) == ("queue_reactive", MODEL)
+    assert (loaded.name, loaded.model) == ("queue_reactive", fitted.model)
     assert loaded.to_json() == fitted.to_json()
     report = synthesize(
         tmp_path, num_messages=1024, num_levels=2, model=loaded.model, params=loaded.params

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from lob_core import BookConfig, process_messages
 from lob_core.replay import opening_book, step_messages
-from lob_data import PrepareOptions, open_store, prepare
+from lob_data import PrepareOptions, calibrate, open_store, prepare, synthesize
 from lob_data.clean import merge_executions
 from lob_data.lobster import Pair, find_pairs
 from lob_data.prepare import load_day
@@ -69,3 +69,26 @@ def test_samples__windows_end_in_the_recorded_book(samples, tmp_path):
         assert int(book.asks.price[0]) == day.book_price[1, row, 0]
         assert not any(int(leaf) for leaf in jax.tree.leaves(book.counters))
     assert json.loads((tmp_path / "store" / "manifest.json").read_text())["split_by"] == "time"
+
+
+def minute_moves(day):
+    """Standard deviation of the mid's changes over a minute, and the median spread, in ticks."""
+    bid, ask = (day.book_price[side, :, 0] for side in (0, 1))
+    minutes = np.arange(day.ts_ns[0], day.ts_ns[-1], 60 * 10**9)
+    mid = (bid + ask)[np.searchsorted(day.ts_ns, minutes)] / 2
+    return np.diff(mid).std(), np.median(ask - bid)
+
+
+def test_samples__a_queue_reactive_market_fitted_to_them_keeps_moving(samples, tmp_path):
+    """The price of a market drawn from a fit stood still when single cells were believed."""
+    pair = pair_of(samples, "GOOG", 10)
+    prepare(pair.messages.path, tmp_path / "store", PrepareOptions(verify=False))
+    fitted = calibrate(tmp_path / "store", model="queue_reactive", split=None)
+    drawn = synthesize(
+        tmp_path / "drawn", num_messages=20_000, model=fitted.model, params=fitted.params
+    )
+    (move, spread), (real_move, real_spread) = (
+        minute_moves(load_day(p, PrepareOptions())[0]) for p in (drawn.pair, pair)
+    )
+    assert 0.5 < move / real_move < 1.5
+    assert 0.5 < spread / real_spread < 1.5

@@ -69,7 +69,7 @@ def test_synthesize__a_book_that_outgrows_its_slots_is_drawn_again_with_more(tmp
 def test_synthesize__takes_parameters_name_and_end_of_session(tmp_path):
     model = ZeroIntelligence(num_levels=5)
     params = model.default_params()
-    params = dataclasses.replace(params, lot_size=jnp.int32(7))
+    params = dataclasses.replace(params, limit_size=jnp.full(128, 7, jnp.int32))
     report = synthesize(
         tmp_path,
         num_messages=1024,

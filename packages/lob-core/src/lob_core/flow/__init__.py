@@ -3,11 +3,8 @@
 from lob_core.flow.base import FlowModel, FlowState, simulate
 from lob_core.flow.fundamental import OrnsteinUhlenbeck, OrnsteinUhlenbeckParams
 from lob_core.flow.hawkes import Hawkes, HawkesParams, HawkesState
-from lob_core.flow.queue_reactive import (
-    QueueReactive,
-    QueueReactiveParams,
-    QueueReactiveState,
-)
+from lob_core.flow.queue_params import QueueReactiveParams, QueueReactiveState
+from lob_core.flow.queue_reactive import QueueReactive
 from lob_core.flow.value_traders import (
     ValueTraders,
     ValueTradersParams,

@@ -14,6 +14,8 @@ import numpy as np
 
 from lob_core.types import Array
 
+SIZE_TABLE_LENGTH = 128
+"""Sizes in a table of equally likely ones, `size_from_uniform`."""
 _BLOCK = 8
 _LONGEST_DOT = 32
 _TINY = float(np.finfo(np.float32).tiny)
@@ -88,24 +90,34 @@ def count_at_most(limits: Array, values: Array) -> Array:
     return count
 
 
-def sizes_from_uniform(uniform: Array, lot_size: Array, mean_lots: Array) -> Array:
-    """Shares of orders: `lot_size` times a geometric number of lots.
+def geometric_sizes(lot_size: int, mean_lots: float) -> Array:
+    """A table of equally likely sizes, `lot_size` times a geometric number of lots.
+
+    Args:
+        lot_size: shares.
+        mean_lots: mean of the geometric law, above 1.
+
+    Returns:
+        `[SIZE_TABLE_LENGTH]` int32, shares: the quantiles in the middle of as many equal parts of
+        the law `P(k lots) = p (1 - p)^(k - 1)`, `p = 1 / mean_lots`.
+    """
+    share = (np.arange(SIZE_TABLE_LENGTH) + 0.5) / SIZE_TABLE_LENGTH
+    lots = 1 + np.floor(np.log1p(-share) / np.log1p(-1 / mean_lots))
+    return jnp.asarray(lots * lot_size, jnp.int32)
+
+
+def size_from_uniform(uniform: Array, sizes: Array) -> Array:
+    """Sizes from a table of equally likely ones.
 
     Args:
         uniform: `[M]` float32 in `[0, 1)`.
-        lot_size: `[]` int32, shares.
-        mean_lots: `[]` or `[M]` float32, >= 1; 1 makes every order one lot.
+        sizes: `[S]` int32, shares.
 
     Returns:
         `[M]` int32, shares.
-
-    Notes:
-        `P(k lots) = p (1 - p)^(k - 1)`, `p = 1 / mean_lots`, for `k = 1, 2, ...`, by inversion.
     """
-    log_tail = jnp.log1p(-1.0 / jnp.maximum(mean_lots, 1.0))  # -inf when every order is one lot
-    extra = jnp.floor(jnp.log1p(-uniform) / log_tail)
-    lots = 1 + jnp.minimum(extra, 9_999.0).astype(jnp.int32)
-    return lots * lot_size
+    index = (uniform * sizes.shape[0]).astype(jnp.int32)
+    return sizes[jnp.minimum(index, sizes.shape[0] - 1)]
 
 
 def poisson_counts(key: Array, mean: Array, most: int) -> Array:

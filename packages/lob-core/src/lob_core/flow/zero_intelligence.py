@@ -20,10 +20,11 @@ from lob_core.flow.composing import (
 )
 from lob_core.flow.draws import (
     count_at_most,
+    geometric_sizes,
     index_from_uniform,
     poisson_counts,
     running_sum,
-    sizes_from_uniform,
+    size_from_uniform,
 )
 from lob_core.types import (
     BACKGROUND_AGENT,
@@ -65,9 +66,8 @@ class ZeroIntelligenceParams(Replaceable):
         cancel_rate: `[L]` float32, cancels per resting order by the same distance; orders farther
             away use the last.
         market_rate: `[]` float32, market orders.
-        lot_size: `[]` int32, shares of one lot.
-        limit_mean_lots: `[]` float32, mean lots of a limit order (geometric, `sample_sizes`).
-        market_mean_lots: `[]` float32, mean lots of a market order.
+        limit_size: `[S]` int32, shares; limit orders have one of these sizes, all as likely.
+        market_size: `[S]` int32, shares; likewise of market orders.
         opening_price: `[]` int32, ticks, about where the first mid lies.
         opening_time_s: `[]` int32, seconds since midnight.
     """
@@ -75,9 +75,8 @@ class ZeroIntelligenceParams(Replaceable):
     limit_rate: Array
     cancel_rate: Array
     market_rate: Array
-    lot_size: Array
-    limit_mean_lots: Array
-    market_mean_lots: Array
+    limit_size: Array
+    market_size: Array
     opening_price: Array
     opening_time_s: Array
 
@@ -100,7 +99,7 @@ _StateT = TypeVar("_StateT", bound=ZeroIntelligenceState)
 
 @dataclasses.dataclass(frozen=True)
 class ZeroIntelligence:
-    """The model of Cont, Stoikov and Talreja, with geometric instead of constant sizes.
+    """The model of Cont, Stoikov and Talreja, with random instead of constant sizes.
 
     Limit orders arrive at a distance of `i` ticks from the opposite best quote with rate
     `lambda(i)`, market orders with rate `mu`, and each resting order at that distance is
@@ -136,16 +135,15 @@ class ZeroIntelligence:
                 raise ValueError(f"ZeroIntelligence.{name} is {value!r}; it must be an int >= 1")
 
     def default_params(self) -> ZeroIntelligenceParams:
-        """A liquid market: spread of 1-3 ticks, mid near 10,000 ticks, lots of 100 shares."""
+        """A liquid market: spread of 1-3 ticks, mid near 10,000 ticks, 1.5 lots of 100 an order."""
         listed = np.array(_DEFAULT_CANCEL_RATES)
         level = np.minimum(np.arange(self.num_levels), listed.size - 1)
         return ZeroIntelligenceParams(
             limit_rate=as_float(default_limit_rates(self.num_levels)),
             cancel_rate=as_float(listed[level]),
             market_rate=as_float(DEFAULT_MARKET_RATE),
-            lot_size=jnp.int32(100),
-            limit_mean_lots=as_float(1.5),
-            market_mean_lots=as_float(1.5),
+            limit_size=geometric_sizes(100, 1.5),
+            market_size=geometric_sizes(100, 1.5),
             opening_price=jnp.int32(10_000),
             opening_time_s=jnp.int32(34_200),
         )
@@ -204,7 +202,7 @@ class ZeroIntelligence:
         price = opposite_best - side * (level + 1)
         is_live = (level < self.num_levels) & (price >= 1)
         uniform = jax.random.uniform(key_size, (config.num_slots,))
-        sizes = sizes_from_uniform(uniform, params.lot_size, params.limit_mean_lots)
+        sizes = size_from_uniform(uniform, params.limit_size)
         orders = Orders(
             price=jnp.where(is_live, price, NO_PRICE),
             size=jnp.where(is_live, sizes, 0),
@@ -294,14 +292,16 @@ class ZeroIntelligence:
         is_buy = (kind == _LIMIT_BUY) | (kind == _MARKET_BUY)
         distance = 1 + index_from_uniform(for_level, params.limit_rate)
         price = jnp.where(is_buy, look.best_ask - distance, look.best_bid + distance)
-        mean_lots = jnp.where(is_limit, params.limit_mean_lots, params.market_mean_lots)
+        for_size = for_rest[: kind.shape[0]]
+        limit_size = size_from_uniform(for_size, params.limit_size)
+        market_size = size_from_uniform(for_size, params.market_size)
         return Events(
             wait_s=wait_s,
             is_cancel=kind == _CANCEL,
             is_market=(kind == _MARKET_BUY) | (kind == _MARKET_SELL),
             is_buy=is_buy,
             price=jnp.maximum(price, 1),
-            size=sizes_from_uniform(for_rest[: kind.shape[0]], params.lot_size, mean_lots),
+            size=jnp.where(is_limit, limit_size, market_size),
             cancel_draw=for_rest,
         )
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
+from lob_core.flow.draws import SIZE_TABLE_LENGTH
 
 Float = npt.NDArray[np.float64]
 
@@ -15,16 +18,12 @@ def exponential_ks(residuals: Float) -> float:
     return float(max((steps[1:] - ordered).max(), (ordered - steps[:-1]).max()))
 
 
-def geometric_ks(lots: npt.NDArray[np.int64]) -> float:
-    """Largest difference between the distribution of `lots` and the geometric of their mean."""
-    values, counts = np.unique(lots, return_counts=True)
-    recorded = np.cumsum(counts) / len(lots)
-    before = np.append(0.0, recorded[:-1])  # from one value to just below the next
-    log_tail = np.log1p(-1 / lots.mean()) if lots.mean() > 1 else -np.inf
-    at, below = (1 - np.exp(log_tail * k) for k in (values, np.maximum(values - 1, 1e-9)))
-    return float(max(np.abs(recorded - at).max(), np.abs(before - below).max()))
-
-
 def divide(counts: Float, seconds: Float, otherwise: float) -> Float:
     """Rates, and `otherwise` where nothing was exposed."""
     return np.where(seconds > 0, counts / np.maximum(seconds, 1e-12), otherwise)
+
+
+def size_table(sizes: npt.NDArray[np.int64]) -> jax.Array:
+    """Sizes for `lob_core.flow`: means of the equally large parts of the ordered sizes, `[S]`."""
+    parts = np.repeat(np.sort(sizes), SIZE_TABLE_LENGTH).reshape(SIZE_TABLE_LENGTH, -1)
+    return jnp.asarray(np.maximum(np.rint(parts.mean(axis=1)), 1), jnp.int32)

@@ -41,6 +41,7 @@ class Queues(NamedTuple):
         cancel_count: `[K, B]` deleted orders.
         market_count: `[K, B]` market orders that hit the queue, the best of its side.
         seconds: `[K, B]` seconds in which a queue in view had that size.
+        order_seconds: `[K, B]` the same times the orders in it.
         best_seconds: `[K, B]` the same while it was the best of its side.
         totals: `[3]`, see `FAR_COUNT`.
     """
@@ -49,12 +50,13 @@ class Queues(NamedTuple):
     cancel_count: Float
     market_count: Float
     seconds: Float
+    order_seconds: Float
     best_seconds: Float
     totals: Float
 
 
 class QueueRates(NamedTuple):
-    """Rates per second: `limit`, `cancel`, `market` `[K, B]`, `far` (per order) `[1]`."""
+    """Rates per second: `limit`, `cancel`, `market` `[K, B]`, `far` `[1]`; cancels per order."""
 
     limit: Float
     cancel: Float
@@ -84,9 +86,10 @@ def trace_reference(
 ) -> None:
     """Finds the reference price in force at each row of a segment.
 
-    The model moves it only when the mid has moved, by one tick or not at all. Which of the two
-    happened shows in the next limit orders: those below the reference are buys, those above it
-    sells. Where nothing shows before the mid moves again, it is taken to have moved if `is_mover`.
+    The model moves it only when the mid has moved, as far as that, rounded up to whole ticks, or
+    not at all. Which of the two happened shows in the next limit orders: those below the reference
+    are buys, those above it sells. Where nothing shows before the mid moves again, it is taken to
+    have moved if `is_mover`.
 
     Args:
         first: first row.
@@ -108,7 +111,8 @@ def trace_reference(
         high = ask - 1 if ask > 0 else 2**31 - 2
         stayed = min(max(now, low), high)
         if events.kind[row] != OTHER and bid > 0 and ask > 0 and bid + ask != mid:
-            moved = min(max(now + (1 if bid + ask > mid else -1), low), high)
+            step = (abs(bid + ask - mid) + 1) // 2
+            moved = min(max(now + (step if bid + ask > mid else -step), low), high)
             mid = bid + ask
             if moved != stayed:
                 choice = _tell(row, end, events, quotes, stayed, moved)
@@ -157,7 +161,7 @@ def count_queues(
         from one event of the model to the next.
     """
     num_levels, num_sizes = queues.seconds.shape
-    units = np.zeros((2, num_levels), np.int64)
+    units, orders = np.zeros((2, num_levels), np.int64), np.zeros((2, num_levels), np.int64)
     seen, best, far = np.zeros(2, np.int64), np.zeros(2, np.int64), np.zeros(2, np.int64)
     num_residuals = 0
     integral = 0.0
@@ -166,11 +170,12 @@ def count_queues(
         if row >= first and reference[row] > 0:
             at = reference[row]
             for s in range(2):
-                shape = _look(book, s, at, num_levels_seen, event_size, num_sizes, units[s])
+                queue = (units[s], orders[s])
+                shape = _look(book, s, at, num_levels_seen, event_size, num_sizes, queue)
                 seen[s], best[s], far[s] = shape
             if row > first:
                 seconds = (events.ts_ns[row] - events.ts_ns[row - 1]) * 1e-9
-                integral += _expose(units, seen, best, far, seconds, rates, queues)
+                integral += _expose(units, orders, seen, best, far, seconds, rates, queues)
             s = BID if events.side[row] > 0 else ASK
             level = at - events.price[row] if s == BID else events.price[row] - at - 1
             event = events.kind[row]
@@ -208,16 +213,18 @@ def _look(
     num_levels_seen: int,
     event_size: Int64,
     num_sizes: int,
-    units: Int64,
+    queue: tuple[Int64, Int64],
 ) -> tuple[int, int, int]:
-    """Fills `units` `[K]` of one side.
+    """Fills units `[K]` and orders `[K]` of the queues of one side.
 
     Returns:
         How many distances are in view, the distance (from 0) of the best queue, -1 if there is
         none, and the orders in view beyond the distances.
     """
+    units, orders = queue
     num_levels = len(units)
     units[:] = 0
+    orders[:] = 0
     count = book.counts[side]
     best, seen, far = -1, num_levels, 0
     for position in range(count - 1, max(-1, count - 1 - num_levels_seen), -1):
@@ -226,14 +233,17 @@ def _look(
         level = max(reference - key if side == BID else key - reference - 1, 0)
         if best < 0:
             best = level
+        number = 0
+        order = book.level_front[slot]
+        while order != NONE:
+            number += 1
+            order = book.behind[order]
         if level < num_levels:
             shares = book.level_total[slot]
             units[level] = min((shares + event_size[level] - 1) // event_size[level], num_sizes - 1)
+            orders[level] = number
         else:
-            order = book.level_front[slot]
-            while order != NONE:
-                far += 1
-                order = book.behind[order]
+            far += number
         if position == count - num_levels_seen:
             seen = min(num_levels, level + 1)
     return seen, best, far
@@ -242,6 +252,7 @@ def _look(
 @numba.njit(cache=True)
 def _expose(
     units: Int64,
+    orders: Int64,
     seen: Int64,
     best: Int64,
     far: Int64,
@@ -255,9 +266,8 @@ def _expose(
         for level in range(seen[side]):
             n = units[side, level]
             queues.seconds[level, n] += seconds
-            intensity += rates.limit[level, n]
-            if n > 0:
-                intensity += rates.cancel[level, n]
+            queues.order_seconds[level, n] += orders[side, level] * seconds
+            intensity += rates.limit[level, n] + orders[side, level] * rates.cancel[level, n]
         at = best[side]
         if 0 <= at < units.shape[1]:
             queues.best_seconds[at, units[side, at]] += seconds

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 from lob_core.flow import QueueReactive, QueueReactiveParams
+from lob_core.flow.queue_sizes import law_table
 
 from lob_data.calibration.exposure_kernel import CANCEL, LIMIT, MARKET, OTHER
-from lob_data.calibration.figures import Float, exponential_ks
+from lob_data.calibration.figures import Float, exponential_ks, size_table
 from lob_data.calibration.flow_data import FlowData, FlowPart, Int64
 from lob_data.calibration.queue_kernel import (
     FAR_COUNT,
@@ -24,12 +26,25 @@ from lob_data.calibration.queue_kernel import (
     record_quotes,
     trace_reference,
 )
+from lob_data.calibration.queue_tables import (
+    aic,
+    pool_sizes,
+    size_floors,
+    smooth_rates,
+    spread_sizes,
+)
 from lob_data.calibration.result import Calibration
 from lob_data.errors import StoreError
 
+_RATES: Final = ("limit_rate", "cancel_rate", "market_rate")
+_COUNTS: Final = ("limit_count", "cancel_count", "market_count")
+_EXPOSURES: Final = ("seconds", "order_seconds", "best_seconds")
+_NUM_BLOCKS: Final = 8
+"""Stretches of time, each left out in turn, by which the smoothing of rates is chosen."""
 _COVERED: Final = 0.95
 _MOST_LEVELS: Final = 50
-_NUM_SIZES: Final = QueueReactive().num_sizes
+_MOST_UNITS: Final = 1024
+"""Sizes told apart before they are put into bins; longer queues count as the longest."""
 
 
 class Trace(NamedTuple):
@@ -41,14 +56,16 @@ class Trace(NamedTuple):
 
 
 def fit_queue_reactive(data: FlowData, num_levels: int | None) -> Calibration:
-    """Maximum likelihood for `QueueReactive`.
+    """Maximum likelihood for `QueueReactive`, smoothed where the data say little.
 
     The reference price is not recorded. It is followed as the model moves it; whether it moved with
     the mid shows in the sides of the limit orders that come next (`trace_reference`), and where it
     does not show, it is taken to have done what it mostly does. Queues out of view do not count.
-    Sizes are in units of the mean size of all events at a distance. A size that a queue never had
-    gets the rates of the nearest smaller size that it had (or larger, if there is none), a distance
-    at which there never was a queue those of the one before.
+    The unit of a queue is the mean size of all events at its distance, as in the paper. Sizes of
+    queues are put into geometric bins, and rates are smoothed as much as makes stretches of time
+    that were left out likeliest (`queue_tables`). The law of the queues' sizes is that of the data;
+    so are the sizes of orders. The model's `redraw_probability` is 0: no record of a book shows it
+    drawn anew.
 
     Args:
         data: the order flow.
@@ -57,9 +74,10 @@ def fit_queue_reactive(data: FlowData, num_levels: int | None) -> Calibration:
 
     Returns:
         The fit. Standard errors (of the rates, rate divided by the square root of the number of
-        events, and of `move_probability`). Further figures: `covered`, share of limit orders within
-        `K`; `aic`, and `aic_poisson` of rates that do not depend on the queue's size; `decisions`,
-        moves of the mid after which it could be told whether the reference price followed.
+        events that speak for it, and of `move_probability`). Further figures: `covered`, share of
+        limit orders within `K`; `aic`, which counts every cell of a table as a parameter, and
+        `aic_poisson` of rates that do not depend on the queue's size; `decisions`, moves of the mid
+        after which it could be told whether the reference price followed.
 
     Raises:
         StoreError: if no limit order, cancel or market order lies within `K`, or the mid never
@@ -81,51 +99,55 @@ def fit_queue_reactive(data: FlowData, num_levels: int | None) -> Calibration:
         num_levels = int(np.quantile(limit_levels, _COVERED, method="higher")) + 1
         num_levels = min(max(num_levels, 1), _MOST_LEVELS)
     event_size = _event_sizes(traces, num_levels)
-    blank = np.zeros((num_levels, _NUM_SIZES))
-    counted, _ = _count_all(traces, event_size, QueueRates(blank, blank, blank, np.zeros(1)))
-    counts = (counted.limit_count, counted.cancel_count, counted.market_count)
-    if not all(count.sum() for count in counts):
+    blocks = [_count(block, event_size, None)[0] for block in _blocks(traces)]
+    counts, exposures = (
+        np.stack([[getattr(block, name) for name in names] for block in blocks])
+        for names in (_COUNTS, _EXPOSURES)
+    )
+    if not counts.sum((0, 2, 3)).all():
         raise StoreError("the data hold too little order flow to fit a model to")
-    seconds = (counted.seconds, counted.seconds, counted.best_seconds)
-    rates = [_rate(count, time) for count, time in zip(counts, seconds, strict=True)]
-    for rate in rates[1:]:
-        rate[:, 0] = 0.0  # nothing to cancel or to hit
-    far_seconds = max(counted.totals[FAR_SECONDS], 1e-12)
-    far_rate = counted.totals[FAR_COUNT] / far_seconds
-    fitted = QueueRates(rates[0], rates[1], rates[2], np.array([far_rate]))
-    _, residuals = _count_all(traces, event_size, fitted)
+    law = _size_law(exposures[:, 0].sum(0))
+    floors = size_floors(counts.sum((0, 1, 2)))
+    counts, exposures = pool_sizes(counts, floors), pool_sizes(exposures, floors)
+    fits = [smooth_rates(counts[:, i], exposures[:, i]) for i in range(len(_RATES))]
+    rates = {name: rate for name, (rate, _) in zip(_RATES, fits, strict=True)}
+    far_count, far_seconds = (sum(b.totals[i] for b in blocks) for i in (FAR_COUNT, FAR_SECONDS))
+    far_rate = far_count / max(far_seconds, 1e-12)
+    limit, cancel, market = (spread_sizes(x, floors, _MOST_UNITS) for x in rates.values())
+    fitted = QueueRates(limit, cancel, market, np.array([far_rate]))
+    residuals = np.concatenate([_count(trace, event_size, fitted)[1] for trace in traces])
 
-    names = ("limit_rate", "cancel_rate", "market_rate")
     params = QueueReactiveParams(
-        **{name: jnp.asarray(rate, jnp.float32) for name, rate in zip(names, rates, strict=True)},
+        **{name: jnp.asarray(rate, jnp.float32) for name, rate in rates.items()},
+        size_floor=jnp.asarray(floors, jnp.int32),
+        queue_size=law_table(jnp.asarray(law)),
         event_size=jnp.asarray(event_size, jnp.int32),
+        limit_size=size_table(data.sizes(LIMIT)),
+        market_size=size_table(data.sizes(MARKET)),
         far_cancel_rate=jnp.float32(far_rate),
         move_probability=jnp.float32(move_probability),
         opening_price=jnp.int32(data.first_price),
         opening_time_s=jnp.int32(data.first_time_s),
     )
-    errors = {
-        name: (rate / np.sqrt(np.maximum(count, 1))).tolist()
-        for name, rate, count in zip(names, rates, counts, strict=True)
-    }
     spread = move_probability * (1 - move_probability)
-    errors["move_probability"] = float(np.sqrt(spread / decided.sum()))
-    errors["far_cancel_rate"] = far_rate / np.sqrt(max(counted.totals[FAR_COUNT], 1))
-    by_size = sum(_aic(count, time) for count, time in zip(counts, seconds, strict=True))
-    constant = sum(
-        _aic(count.sum(1, keepdims=True), time[:, start:].sum(1, keepdims=True))
-        for count, time, start in zip(counts, seconds, (0, 1, 1), strict=True)
-    )
+    errors = {
+        **{name: error.tolist() for name, (_, error) in zip(_RATES, fits, strict=True)},
+        "move_probability": float(np.sqrt(spread / decided.sum())),
+        "far_cancel_rate": float(far_rate / np.sqrt(max(far_count, 1))),
+    }
+    whole = list(zip(counts.sum(0), exposures.sum(0), strict=True))
+    by_size = sum(aic(*table, rate) for table, rate in zip(whole, rates.values(), strict=True))
+    constant = [[t.sum(1, keepdims=True) for t in table] for table in whole]
     fit = {
         "events": float(len(residuals)),
-        "covered": float(counted.limit_count.sum() / len(limit_levels)),
+        "covered": float(counts[:, 0].sum() / len(limit_levels)),
         "residual_mean": float(residuals.mean()),
         "residual_ks": exponential_ks(residuals),
-        "aic": float(by_size),
-        "aic_poisson": float(constant),
+        "aic": by_size,
+        "aic_poisson": sum(aic(n, t, n / np.maximum(t, 1e-300)) for n, t in constant),
         "decisions": float(decided.sum()),
     }
-    return Calibration(QueueReactive(num_levels, _NUM_SIZES), params, errors, fit)
+    return Calibration(QueueReactive(num_levels, len(floors)), params, errors, fit)
 
 
 def _trace_all(data: FlowData, is_mover: bool, decisions: Float) -> list[Trace]:
@@ -170,56 +192,49 @@ def _event_sizes(traces: list[Trace], num_levels: int) -> Int64:
     return np.maximum(np.rint(means), 1).astype(np.int64)
 
 
-def _count_all(traces: list[Trace], event_size: Int64, rates: QueueRates) -> tuple[Queues, Float]:
-    """Walks all segments; returns what was counted, and the residuals that `rates` give."""
-    shape = (len(event_size), _NUM_SIZES)
-    queues = Queues(
-        limit_count=np.zeros(shape),
-        cancel_count=np.zeros(shape),
-        market_count=np.zeros(shape),
-        seconds=np.zeros(shape),
-        best_seconds=np.zeros(shape),
-        totals=np.zeros(OUTSIDE + 1),
+def _blocks(traces: list[Trace]) -> list[Trace]:
+    """The segments cut into about `_NUM_BLOCKS` blocks of as many rows each."""
+    num_rows = [trace.part.rows[1] - trace.part.rows[0] for trace in traces]
+    blocks = []
+    for trace, count in zip(traces, num_rows, strict=True):
+        pieces = max(round(_NUM_BLOCKS * count / sum(num_rows)), 1)
+        edges = trace.part.rows[0] + np.linspace(0, count, pieces + 1).astype(int)
+        blocks += [
+            trace._replace(part=replace(trace.part, rows=rows))
+            for rows in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
+        ]
+    return blocks
+
+
+def _count(trace: Trace, event_size: Int64, rates: QueueRates | None) -> tuple[Queues, Float]:
+    """Walks a segment; returns what was counted and, given rates, the residuals."""
+    shape = (len(event_size), _MOST_UNITS)
+    tables = {name: np.zeros(shape) for name in (*_COUNTS, *_EXPOSURES)}
+    queues = Queues(**tables, totals=np.zeros(OUTSIDE + 1))
+    if rates is None:
+        blank = np.zeros(shape)
+        rates = QueueRates(blank, blank, blank, np.zeros(1))
+    part = trace.part
+    first, end = part.rows
+    buffer = np.zeros(end - first)
+    count = count_queues(
+        part.opening(),
+        part.messages,
+        first,
+        end,
+        _events_of(part),
+        part.num_levels_seen,
+        trace.reference,
+        event_size,
+        rates,
+        queues,
+        buffer,
     )
-    residuals = []
-    for part, reference, _ in traces:
-        first, end = part.rows
-        buffer = np.zeros(end - first)
-        count = count_queues(
-            part.opening(),
-            part.messages,
-            first,
-            end,
-            _events_of(part),
-            part.num_levels_seen,
-            reference,
-            event_size,
-            rates,
-            queues,
-            buffer,
-        )
-        residuals.append(buffer[:count])
-    return queues, np.concatenate(residuals)
+    return queues, buffer[:count]
 
 
-def _rate(count: Float, seconds: Float) -> Float:
-    """`[K, B]` rates, with those of the nearest size or distance where nothing was exposed."""
-    is_known = seconds > 0
-    rate = np.where(is_known, count / np.maximum(seconds, 1e-12), 0.0)
-    for level in range(len(rate)):
-        known = np.flatnonzero(is_known[level])
-        if len(known):
-            before = np.searchsorted(known, np.arange(rate.shape[1]), side="right") - 1
-            rate[level] = rate[level, known[np.maximum(before, 0)]]
-        elif level > 0:
-            rate[level] = rate[level - 1]
-    return rate
-
-
-def _aic(count: Float, seconds: Float) -> float:
-    """Akaike's criterion of one constant rate for each cell that was exposed."""
-    is_known = seconds > 0
-    known = count[is_known]
-    rate = known / seconds[is_known]
-    log_likelihood = (known * np.log(np.maximum(rate, 1e-300))).sum() - known.sum()
-    return float(2 * is_known.sum() - 2 * log_likelihood)
+def _size_law(seconds: Float) -> Float:
+    """`[K, U]`, share of time that a queue had each size; that of all where it was never seen."""
+    whole = seconds.sum(0, keepdims=True)
+    law = np.where(seconds.sum(1, keepdims=True) > 0, seconds, whole)
+    return np.asarray(law / law.sum(1, keepdims=True))

@@ -9,7 +9,7 @@ import numpy as np
 from lob_core.flow import ZeroIntelligence, ZeroIntelligenceParams
 
 from lob_data.calibration.exposure_kernel import LIMIT, MARKET, Exposure, Rates, walk
-from lob_data.calibration.figures import Float, divide, exponential_ks, geometric_ks
+from lob_data.calibration.figures import Float, divide, exponential_ks, size_table
 from lob_data.calibration.flow_data import FlowData
 from lob_data.calibration.result import Calibration
 from lob_data.errors import StoreError
@@ -24,7 +24,7 @@ def fit_zero_intelligence(data: FlowData, num_levels: int | None) -> Calibration
 
     Limit orders count by their distance to the opposite best quote, and a distance is exposed only
     while it is in view of the file; deletions count per resting order in view and second. Sizes
-    are in lots of the commonest limit order size, rounded up, and geometric.
+    are those of the data.
 
     Args:
         data: the order flow.
@@ -33,9 +33,8 @@ def fit_zero_intelligence(data: FlowData, num_levels: int | None) -> Calibration
 
     Returns:
         The fit. Standard errors (of `limit_rate`, `cancel_rate`, `market_rate`) are rate divided
-        by the square root of the number of events. Further figures: `covered`, share of limit
-        orders within `L` ticks; `limit_size_ks` and `market_size_ks`, the largest difference
-        between fitted and recorded distribution of sizes in lots.
+        by the square root of the number of events. Further figure: `covered`, share of limit
+        orders within `L` ticks.
 
     Raises:
         StoreError: if no event lies where the model has it.
@@ -63,17 +62,12 @@ def fit_zero_intelligence(data: FlowData, num_levels: int | None) -> Calibration
     rates = Rates(limit_rate, cancel_rate, np.array([market_rate]))
     _, residuals = _walk_all(data, num_levels, rates)
 
-    limit_sizes, market_sizes = data.sizes(LIMIT), data.sizes(MARKET)
-    values, counts = np.unique(limit_sizes, return_counts=True)
-    lot_size = int(values[counts.argmax()])
-    limit_lots, market_lots = (-(-sizes // lot_size) for sizes in (limit_sizes, market_sizes))
     params = ZeroIntelligenceParams(
         limit_rate=jnp.asarray(limit_rate, jnp.float32),
         cancel_rate=jnp.asarray(cancel_rate, jnp.float32),
         market_rate=jnp.float32(market_rate),
-        lot_size=jnp.int32(lot_size),
-        limit_mean_lots=jnp.float32(limit_lots.mean()),
-        market_mean_lots=jnp.float32(market_lots.mean()),
+        limit_size=size_table(data.sizes(LIMIT)),
+        market_size=size_table(data.sizes(MARKET)),
         opening_price=jnp.int32(data.first_price),
         opening_time_s=jnp.int32(data.first_time_s),
     )
@@ -87,8 +81,6 @@ def fit_zero_intelligence(data: FlowData, num_levels: int | None) -> Calibration
         "covered": float(limit_count.sum() / total),
         "residual_mean": float(residuals.mean()),
         "residual_ks": exponential_ks(residuals),
-        "limit_size_ks": geometric_ks(limit_lots),
-        "market_size_ks": geometric_ks(market_lots),
     }
     return Calibration(ZeroIntelligence(num_levels=num_levels), params, errors, fit)
 
