@@ -19,8 +19,6 @@ from marl_envs.testing import make_result, sample_actions
 
 NUM_STEPS, NUM_ENVS = 5, 2
 KINDS = ("market_maker", "execution", "directional")
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-"""Compiler options for programs that run for a moment only."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +84,7 @@ def episode():
         return jax.lax.scan(step, state, jax.random.split(key_play, NUM_STEPS))[1]
 
     keys = jax.random.split(jax.random.key(1), NUM_ENVS)
-    return env, jax.jit(jax.vmap(play), compiler_options=QUICK)(keys)
+    return env, jax.jit(jax.vmap(play))(keys)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -130,7 +128,7 @@ def test_every_observation__is_finite_and_within_its_space_for_every_scheme(kind
     for axes in ((0, None, None), (0, 0, 0), (0, 0, 0), (0, None, None)):
         observe = jax.vmap(observe, axes)
     everyone = of_kind(agents, kind).replace(reward_state=())
-    seen = jax.jit(observe, compiler_options=QUICK)(everyone, market, book)
+    seen = jax.jit(observe)(everyone, market, book)
     for name, vector in seen.items():
         space = pieces[name].space
         assert vector.shape == (*everyone.task_side.shape, *space.shape), name
@@ -155,7 +153,7 @@ def test_every_reward__is_finite_for_every_scheme(kind, episode):
 
     results = of_kind(agents, kind).reward_state
     in_order = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 2, 3), results)  # steps last
-    _, paid = jax.jit(jax.vmap(jax.vmap(jax.vmap(pay))), compiler_options=QUICK)(in_order)
+    _, paid = jax.jit(jax.vmap(jax.vmap(jax.vmap(pay))))(in_order)
     for name, values in paid.items():
         assert values.shape == in_order.bought.shape, name
         assert np.isfinite(values).all(), name

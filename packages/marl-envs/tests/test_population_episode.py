@@ -7,8 +7,6 @@ from lob_core.flow import OrnsteinUhlenbeck
 from marl_envs import AgentSpec, EnvConfig, MarketEnv, available_kinds
 
 NUM_STEPS, NUM_ENVS = 5, 2
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-"""Compiler options for programs that run for a moment only."""
 
 
 @pytest.mark.slow
@@ -48,7 +46,7 @@ def test_every_rule_based_behavior__plays_an_episode_under_jit_and_vmap():
         return jax.lax.scan(step, state, jax.random.split(key_play, NUM_STEPS))[1]
 
     keys = jax.random.split(jax.random.key(1), NUM_ENVS)
-    agents, rest, results, counters = jax.jit(jax.vmap(play), compiler_options=QUICK)(keys)
+    agents, rest, results, counters = jax.jit(jax.vmap(play))(keys)
     for field in ("cash", "inventory"):
         total = sum(np.asarray(getattr(a.account, field)).sum(-1) for a in agents.values())
         assert (total + np.asarray(getattr(rest, field)) == 0).all()

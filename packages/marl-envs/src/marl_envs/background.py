@@ -195,9 +195,18 @@ def only_until(messages: Message, end: Time) -> Message:
 
 
 def _row(tree: Any, index: Array) -> Any:
-    return jax.tree.map(
-        lambda leaf: jax.lax.dynamic_index_in_dim(leaf, index, keepdims=False), tree
-    )
+    """Row `index` of every leaf; an index out of range is clipped, once for all leaves."""
+    last = jax.tree.leaves(tree)[0].shape[0] - 1
+    place = jnp.clip(index, 0, last)[None]
+
+    def row(leaf: Array) -> Array:
+        numbers = jax.lax.GatherDimensionNumbers(
+            offset_dims=tuple(range(leaf.ndim - 1)), collapsed_slice_dims=(0,), start_index_map=(0,)
+        )
+        sizes = (1, *leaf.shape[1:])
+        return jax.lax.gather(leaf, place, numbers, sizes, mode="promise_in_bounds")
+
+    return jax.tree.map(row, tree)
 
 
 def _strongly_typed(tree: Any) -> Any:

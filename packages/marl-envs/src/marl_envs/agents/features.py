@@ -65,7 +65,7 @@ def position(agent: AgentState, market: MarketState, unit: int) -> Features:
     """Inventory, cash less fees and worth in units of `unit` shares, and the time left."""
     cash = agent.account.net_cash / unit
     # cash is counted from the reference price, which is the mid at the open rounded down
-    mark = mid_return(market) + (market.mid_open_half_ticks % 2) / 2
+    mark = mid_return(market) + (market.mid_open_half_ticks & 1) / 2
     inventory = agent.account.inventory / unit
     return {
         "inventory": Tamed(inventory),
