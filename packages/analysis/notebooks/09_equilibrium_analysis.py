@@ -15,7 +15,7 @@ import numpy as np
 import plotly.graph_objects as go
 from lob_analysis import paired_difference
 from lob_analysis.equilibrium import multi_replicator, rank_profiles, support_enumeration
-from lob_analysis.equilibrium.exploitability import Responder
+from lob_analysis.equilibrium.deviations import Responder
 from lob_analysis.equilibrium.payoffs import episodes_needed, payoff_table
 from lob_analysis.plots import style
 from lob_analysis.simulate import Player

@@ -8,7 +8,7 @@ import jax
 import pytest
 from lob_analysis.lab import open_lab
 from lob_analysis.testing import write_run
-from lob_core.runtime import configure_cpu
+from lob_core.runtime import compile_quickly, configure_cpu
 from marl_algos.conf.load import load_config
 from marl_algos.markets.data import make_market
 from marl_algos.runs.checkpoint import CheckpointStore
@@ -16,6 +16,13 @@ from marl_algos.runs.runfolder import RunFolder
 from marl_algos.train import make_learner
 
 configure_cpu()
+
+
+def pytest_configure(config):
+    """Long proofs compute more than they compile."""
+    if config.option.markexpr != "learn":
+        compile_quickly()
+
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 PROBE = """<script>

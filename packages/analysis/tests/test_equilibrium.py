@@ -30,7 +30,9 @@ from lob_analysis.equilibrium import (
     zero_sum,
 )
 from lob_analysis.equilibrium.correlated import cce_gains
+from lob_analysis.equilibrium.payoffs import PayoffTable
 from lob_analysis.equilibrium.sequence_form import solve, uniform_plan
+from lob_analysis.equilibrium.solution import solve as solve_table
 from marl_algos.meta_games.alpha_rank import fixation_probability, stationary_distribution
 
 RPS = np.array([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]])
@@ -251,3 +253,52 @@ def test_kuhn__fictitious_play_converges_as_published():
     assert history[99] == pytest.approx(0.048, abs=0.006)
     assert history[999] == pytest.approx(0.0135, abs=0.0015)
     assert float(plans[0] @ kuhn_poker().payoff @ plans[1]) == pytest.approx(-1 / 18, abs=0.01)
+
+
+def table(*payoffs):
+    """A payoff table without noise."""
+    roles = tuple(f"player_{number}" for number in range(len(payoffs)))
+    samples = {role: np.repeat(u[..., None], 4, -1) for role, u in zip(roles, payoffs, strict=True)}
+    return PayoffTable(roles, {}, samples, "pnl", np.arange(4))
+
+
+def test_solution__of_the_dilemma_is_to_defect_at_a_price():
+    found = solve_table(table(DILEMMA, DILEMMA.T), leader=0)
+    assert found.is_exact
+    assert [[mixture.tolist() for mixture in pair] for pair in found.equilibria] == [[[0, 1]] * 2]
+    assert found.is_efficient.tolist() == [[True, True], [True, False]]
+    assert found.alpha_rank[1, 1] > 0.99
+    assert found.welfare_loss == pytest.approx(6 - 2)
+    assert found.anarchy == pytest.approx(6 / 2)  # both silent, over both defecting
+    assert (found.leader_welfare, found.best_welfare) == pytest.approx((6, 2))
+    assert found.leader_gap.value == pytest.approx(2 * (5 - 3))
+    # Half the time both are silent, half both defect: always defecting gains (5 - 3) / 2 each.
+    assert found.history_gap.value == pytest.approx(2 * (5 + 1 - 3 - 1) / 2)
+    assert (found.history_gap.low, found.history_gap.high) == pytest.approx((2, 2))
+    assert solve_table(table(DILEMMA, DILEMMA.T), leader=0, is_history=False).history_gap is None
+
+
+def test_solution__of_chicken_has_all_equilibria_and_the_worst_one_sets_the_price():
+    found = solve_table(table(CHICKEN, CHICKEN.T), leader=0)
+    assert len(found.equilibria) == 3
+    # Totals: 12 if both yield, 9 if one does, 28/3 if both mix, yielding two times in three.
+    assert found.anarchy == pytest.approx(12 / 9)
+    # Two strict equilibria: selection must be weak enough for evolution to leave them.
+    assert found.alpha < 10
+    assert found.alpha_rank[0, 1] == pytest.approx(found.alpha_rank[1, 0])
+    assert found.alpha_rank[0, 1] > found.alpha_rank[0, 0] > found.alpha_rank[1, 1]
+    assert found.best_welfare == pytest.approx(10.5)  # half of (6, 6), a quarter of each (7, 2)
+
+
+def test_solution__of_three_players_says_how_far_off_it_is():
+    majority = np.array([[[1.0, 0], [0, 0]], [[0, 0], [0, 1]]])  # all the same, or nothing
+    found = solve_table(table(majority, majority, majority), leader=1)
+    assert found.leader_gap.value == 0
+    assert found.alpha_rank.shape == (2, 2, 2)
+    # Evolution hardly ever leaves either, which makes the linear system ill-conditioned.
+    assert found.alpha_rank[0, 0, 0] == pytest.approx(found.alpha_rank[1, 1, 1], rel=1e-3)
+    assert found.nash_gap.value == pytest.approx(
+        nash_conv([majority] * 3, found.equilibria[0]), abs=1e-12
+    )
+    with pytest.raises(ValueError, match="needs two roles"):
+        solve_table(table(np.zeros(2)), leader=0)

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from lob_analysis.equilibrium.exploitability import DeviationSearch
+from lob_analysis.equilibrium.deviations import DeviationSearch
 from lob_analysis.equilibrium.payoffs import PayoffTable, episodes_needed, payoff_table
 from lob_analysis.lab import Lab
-from lob_analysis.population import study_population, survival_shares
+from lob_analysis.population import study_population, survival_paths
 from lob_analysis.simulate import Player
 from lob_analysis.snapshots import Snapshots
 from marl_algos.conf.load import load_config
@@ -124,7 +124,19 @@ def test_population__of_rock_paper_and_scissors_goes_in_circles(learner, pure):
     for role in ROLES:
         assert found.effective_rank[role] == pytest.approx(2.0)
         np.testing.assert_array_equal(found.distances[role], 1.0 - np.eye(3))
-        assert found.survival[role] == pytest.approx([1 / 3] * 3)
+        assert found.survival[role][-1] == pytest.approx([1 / 3] * 3)
+    game = found.solution
+    assert game.is_exact
+    for mixture in game.equilibria[0]:
+        assert mixture == pytest.approx([1 / 3] * 3)
+    np.testing.assert_allclose(game.alpha_rank, 1 / 9)
+    assert game.is_efficient.all()  # nothing helps one player of a zero-sum game and hurts none
+    # Both always play scissors: each would gain 1 by rock. In the history all were equally old,
+    # so that a fixed policy wins as often as it loses.
+    gaps = (game.nash_gap, game.leader_gap, game.history_gap)
+    assert [gap.value for gap in gaps] == pytest.approx([0.0, 2.0, 0.0], abs=1e-9)
+    assert game.anarchy is None
+    assert "positive" in game.no_anarchy
     alone = dataclasses.replace(lab, snapshots=Snapshots("update", [0], sets[:1], 0))
     with pytest.raises(ValueError, match=r"raise checkpoint\.keep"):
         study_population(alone)
@@ -135,7 +147,9 @@ def test_survival__dominated_policies_die_out():
     mine = np.array([[0.0, 1.0], [1.0, 0.0], [2.0, 2.0]])[..., None]
     theirs = np.array([[0.0, 1.0]] * 3)[..., None]
     table = PayoffTable(ROLES, {}, {ROLES[0]: mine, ROLES[1]: theirs}, "pnl", np.zeros(1, int))
-    shares = survival_shares(table)
+    paths = survival_paths(table)
+    assert all(path[0] == pytest.approx(1 / path.shape[1]) for path in paths.values())
+    shares = {role: path[-1] for role, path in paths.items()}
     assert shares[ROLES[0]] == pytest.approx([0, 0, 1], abs=1e-3)
     assert shares[ROLES[1]] == pytest.approx([0, 1], abs=1e-3)
 

@@ -65,10 +65,11 @@ def expected_plots(run):
 
     Each type has one of results, matrix, money, markouts, learning curve, diagnostics, attacks and
     cross-play, and the execution agent one of its progress; NashConv, lineage, PSRO and who beats
-    whom have one, win rates two.
+    whom have one, win rates two; of the game among the policies, alpha-rank, survival and the
+    triangle of three have one.
     """
     episodes = run.episodes.select("policy", "replaced").n_unique()
-    return len(run.agent_types) * 8 + 1 + 6 + episodes + run.book["policy"].n_unique()
+    return len(run.agent_types) * 8 + 1 + 9 + episodes + run.book["policy"].n_unique()
 
 
 def test_report__has_every_part_and_plotly_once(whole):

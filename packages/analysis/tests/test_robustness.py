@@ -5,6 +5,7 @@ import shutil
 from itertools import product
 from typing import ClassVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -15,6 +16,12 @@ from lob_analysis.lab import checkpoints, open_lab
 from lob_analysis.robustness import AdversaryEnv, compare_pair
 from lob_analysis.robustness.matrix import recovery_steps
 from lob_analysis.simulate import Episodes
+from marl_algos.conf.load import load_config
+from marl_algos.markets.data import make_market
+from marl_algos.runs.checkpoint import CheckpointStore
+from marl_algos.runs.runfolder import RunFolder
+from marl_algos.train import make_learner
+from marl_algos.training.runners import make_runner
 from typer.testing import CliRunner
 
 CLI = CliRunner()
@@ -143,6 +150,37 @@ def test_exploit__writes_bounds_for_learned_and_untrained_policies(untrained_run
     assert found["profiles"]["learned"] == found["profiles"]["untrained"]
     names = {d["name"] for d in found["profiles"]["learned"]["roles"]["market_maker"]["deviations"]}
     assert {"best response", "always action 0", "do_nothing", "avellaneda_stoikov 0"} <= names
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        ["federated.num_workers=2"],
+        ["domains.num=2", "+domains.ranges.market_rate=[0.5,2.0]", "num_seeds=2"],
+    ],
+    ids=["federated", "domains"],
+)
+def test_lab__of_shards_or_of_domains_has_the_policies_and_the_market_of_evaluation(
+    extra, tiny, tmp_path
+):
+    config = load_config([*tiny, f"run.root={tmp_path}", "run.name=many", *extra])
+    market = make_market(config)
+    runner = make_runner(config, make_learner(config, market), market)
+    folder = RunFolder(tmp_path / "many")
+    folder.start(config, market.description, "cpu:cpu")
+    state = runner.init(jax.random.key(config.seed))
+    store = CheckpointStore(folder.last, 2)
+    store.save(3, state, {"best_score": None})
+    store.close()
+    lab = open_lab(folder.path)
+    learned = runner.policies(state)
+    if config.num_seeds > 1:
+        learned = jax.tree.map(lambda x: x[0], learned)
+    jax.tree.map(np.testing.assert_array_equal, lab.policies[0], learned)
+    jax.tree.map(np.testing.assert_array_equal, lab.untrained, learned)
+    assert len(lab.policies) == config.num_seeds
+    assert lab.snapshots.numbers == [0, 3]
+    assert lab.market.env == market.env
 
 
 def test_lab__what_cannot_be_played_again_is_said(untrained_run, tmp_path):

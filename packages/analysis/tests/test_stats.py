@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from lob_analysis import stats
+from lob_analysis import comparisons, stats
 from scipy import stats as scipy_stats
 
 
@@ -69,7 +69,7 @@ def test_bootstrap__refuses_empty_and_non_finite_samples(bad):
 def test_bootstrap__memory_is_bounded_by_chunks(monkeypatch):
     sample = np.random.default_rng(3).normal(size=50)
     whole = stats.bootstrap(sample, num_resamples=100)
-    monkeypatch.setattr(stats, "_CHUNK", 500)
+    monkeypatch.setattr(stats, "CHUNK", 500)
     parts = stats.bootstrap(sample, num_resamples=100)
     assert parts == whole
 
@@ -88,7 +88,7 @@ def test_paired_difference__is_narrower_than_unpaired_when_correlated():
 
 def test_sign_flip__exact_for_a_small_sample():
     # Of the 8 sign patterns of (1, 2, 3) two reach |sum| = 6: p = 1/4.
-    assert stats.sign_flip_p_value([1.0, 2.0, 3.0], num_flips=20_000) == pytest.approx(
+    assert comparisons.sign_flip_p_value([1.0, 2.0, 3.0], num_flips=20_000) == pytest.approx(
         0.25, abs=0.02
     )
 
@@ -97,7 +97,7 @@ def test_sign_flip__false_alarms_stay_near_the_level():
     # 200 tests at level 0.05 of a true hypothesis: more than 22 has probability < 5e-4.
     random = np.random.default_rng(6)
     alarms = sum(
-        stats.sign_flip_p_value(random.normal(size=15), num_flips=399, seed=i) <= 0.05
+        comparisons.sign_flip_p_value(random.normal(size=15), num_flips=399, seed=i) <= 0.05
         for i in range(200)
     )
     assert alarms <= 22
@@ -107,17 +107,17 @@ def test_probability_of_improvement__equals_mann_whitney():
     random = np.random.default_rng(7)
     left, right = random.integers(0, 6, 40), random.integers(0, 5, 30)
     u = scipy_stats.mannwhitneyu(left, right).statistic
-    found = stats.probability_of_improvement(left, right)
+    found = comparisons.probability_of_improvement(left, right)
     assert found.value == pytest.approx(u / 1200)
     assert found.low < found.value < found.high
 
 
 def test_profile_and_gap__worked_example():
     scores = [0.2, 0.5, 1.5]
-    assert stats.performance_profile(scores, [0.0, 0.5, 2.0]).tolist() == pytest.approx(
+    assert comparisons.performance_profile(scores, [0.0, 0.5, 2.0]).tolist() == pytest.approx(
         [1, 1 / 3, 0]
     )
-    assert stats.optimality_gap(scores) == pytest.approx((0.8 + 0.5 + 0) / 3)
+    assert comparisons.optimality_gap(scores) == pytest.approx((0.8 + 0.5 + 0) / 3)
 
 
 def test_two_way__clusters_are_drawn_whole():

@@ -1,6 +1,7 @@
 """Market quality, realism, equilibrium and reports for multi-agent order book runs."""
 
 from lob_analysis.compare import compare_groups, group_runs
+from lob_analysis.comparisons import probability_of_improvement
 from lob_analysis.errors import AnalysisError, RunError
 from lob_analysis.load import Run, find_run, load_run
 from lob_analysis.report import report
@@ -10,7 +11,6 @@ from lob_analysis.stats import (
     bootstrap,
     interquartile_mean,
     paired_difference,
-    probability_of_improvement,
     sharpe,
     two_way_bootstrap,
 )

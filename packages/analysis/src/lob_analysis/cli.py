@@ -11,20 +11,17 @@ import polars as pl
 import typer
 from lob_core.runtime import configure_cpu
 from rich.console import Console
-from rich.table import Table
 
 from lob_analysis import study_tables
-from lob_analysis.compare import Comparison, compare_groups, group_runs
+from lob_analysis.compare import compare_groups, group_runs
 from lob_analysis.errors import AnalysisError
 from lob_analysis.events import read_events
+from lob_analysis.game_section import game_view
 from lob_analysis.load import ROOT, find_run, load_run
-from lob_analysis.markup import interval, number
-from lob_analysis.plots import capitalized, people_name
 from lob_analysis.realism import realism_scores
 from lob_analysis.realism_page import render_realism
 from lob_analysis.report import REPORT, page, render, write_text
-from lob_analysis.results import PolicyResult, measure_of
-from lob_analysis.stats import Estimate
+from lob_analysis.result_tables import comparison_view, realism_view, results_table
 from lob_analysis.study_sections import robustness_section
 from lob_analysis.verdicts import headlines, sentences
 
@@ -42,35 +39,6 @@ app = typer.Typer(
 @app.callback()
 def _root() -> None:
     """What was learned: reports on training runs."""
-
-
-def results_table(agent_type: str, rows: list[PolicyResult]) -> Table:
-    """Results of one agent type for a terminal."""
-    measure = rows[0].measure
-    arrow = {1: "more is better", -1: "less is better", 0: ""}[measure.sign]
-    table = Table(
-        title=f"{capitalized(agent_type)}: {measure.label}, {measure.unit} ({arrow})",
-        title_justify="left",
-        title_style="bold",
-    )
-    table.add_column("policy")
-    table.add_column("mean (95 % interval)", justify="right")
-    table.add_column("learned minus this", justify="right")
-    table.add_column("learned is")
-    styles = {"better": "green", "worse": "red"}
-    for row in rows:
-        table.add_row(
-            people_name(row.policy),
-            _with_interval(row.mean),
-            _with_interval(row.difference) if row.difference else "",
-            row.verdict,
-            style=styles.get(row.verdict),
-        )
-    return table
-
-
-def _with_interval(estimate: Estimate) -> str:
-    return f"{number(estimate.value)} ({interval(estimate)})"
 
 
 @app.command()
@@ -167,8 +135,22 @@ def compare(
 @app.command()
 def exploit(
     run: Annotated[str, typer.Argument(help="Run folder, or a name under ROOT.")],
-    updates: Annotated[int, typer.Option(min=1, help="Updates of each best response.")] = 30,
-    episodes: Annotated[int, typer.Option(min=2, help="Episodes of every candidate.")] = 128,
+    updates: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Updates of each best response; as many as all of them together take no more "
+            "steps than the run did, at most 30, if omitted.",
+        ),
+    ] = None,
+    episodes: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            help="Episodes of every candidate; if omitted, as many as tell gains of a fifth of "
+            "a standard deviation.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of search and episodes.")] = 0,
     root: Annotated[Path, typer.Option(help="Folder that holds the runs.")] = Path(ROOT),
 ) -> None:
@@ -255,24 +237,6 @@ def transfer(
     Console().print(study_tables.transfer_view(found["markets"][-1]))
 
 
-def realism_view(scores: pl.DataFrame, title: str) -> Table:
-    """All scores of a simulation for a terminal, red where they tell it from the real data."""
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for name in ("quantity", "distance"):
-        table.add_column(name)
-    for name in ("score (95 % interval)", "real against real, 95 % below"):
-        table.add_column(name, justify="right")
-    for row in scores.iter_rows(named=True):
-        table.add_row(
-            people_name(row["score"]),
-            row["distance"],
-            f"{number(row['value'])} ({number(row['low'])} to {number(row['high'])})",
-            number(row["floor_high"]),
-            style="red" if row["told_apart"] else "green",
-        )
-    return table
-
-
 @app.command()
 def population(
     run: Annotated[str, typer.Argument(help="Run folder, or a name under ROOT.")],
@@ -291,25 +255,8 @@ def population(
         fail(str(error))
     _note_unfinished(found)
     Console().print(study_tables.population_view(found))
-
-
-def comparison_view(comparison: Comparison, by: str) -> Table:
-    """Groups of runs on one measure for a terminal."""
-    measure = measure_of(comparison.measure)
-    title = f"{capitalized(comparison.agent_type)}: {measure.label}, {measure.unit}"
-    table = Table(title=title, title_justify="left", title_style="bold")
-    table.add_column(by)
-    for name in ("runs", "interquartile mean", "mean", "episodes"):
-        table.add_column(name, justify="right")
-    for group in comparison.groups.values():
-        table.add_row(
-            group.name,
-            str(group.num_runs),
-            _with_interval(group.iqm),
-            _with_interval(group.mean),
-            str(group.iqm.num_samples),
-        )
-    return table
+    if found["game"] is not None:
+        Console().print(game_view(found))
 
 
 def _one_day(folder: Path, level: int | None) -> tuple[str, pl.DataFrame]:

@@ -9,16 +9,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from lob_analysis.comparisons import probability_of_improvement
 from lob_analysis.errors import AnalysisError
 from lob_analysis.load import Run
 from lob_analysis.results import LEARNED, episode_values, headline, measure_of
-from lob_analysis.stats import (
-    Estimate,
-    Floats,
-    bootstrap,
-    interquartile_mean,
-    probability_of_improvement,
-)
+from lob_analysis.stats import Estimate, Floats, bootstrap, interquartile_mean
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from lob_analysis.game_section import game_part
 from lob_analysis.markup import escape, number, picture, table
 from lob_analysis.plots import Picture, agent_name, capitalized, people_name, style
-from lob_analysis.study_tables import percent, with_interval
+from lob_analysis.study_tables import share_text, with_interval
 
 _SCALE = [[0, "#c0392b"], [0.5, "#ffffff"], [1, "#1a7f52"]]
 
@@ -17,7 +18,11 @@ _SCALE = [[0, "#c0392b"], [0.5, "#ffffff"], [1, "#1a7f52"]]
 def cross_play_part(study: dict[str, Any]) -> str:
     """What `population.json` says, as a part of the section on populations."""
     facts = [
-        f"Later policies beat earlier ones in {study['progress']:.0%} of pairs.",
+        *(
+            [f"Later policies beat earlier ones in {study['progress']:.0%} of pairs."]
+            if study["progress"] is not None
+            else []
+        ),
         *(
             f"The payoffs of the {escape(agent_name(role))} have effective rank "
             f"{number(entry['effective_rank'])}."
@@ -37,7 +42,9 @@ def cross_play_part(study: dict[str, Any]) -> str:
     for role, entry in study["roles"].items():
         if np.ndim(entry["payoffs"]) == 2:
             pictures.append(payoff_picture(study, role))
-    return f"<h3>Cross-play</h3>{note}{''.join(map(picture, pictures))}{survivors(study)}"
+    game = game_part(study) if study.get("game") else ""
+    shown = "".join(map(picture, pictures))
+    return f"<h3>Cross-play</h3>{note}{shown}{survivors(study)}{game}"
 
 
 def _heatmap(
@@ -66,7 +73,12 @@ def contest_picture(study: dict[str, Any]) -> Picture:
     figure.update_xaxes(title_text="against")
     caption = (
         f"What the types of a row earn among those of a column, less the reverse ({unit}): green "
-        "beats. Green below the diagonal and red above: later policies beat earlier ones. Green "
+        "beats. "
+    )
+    caption += (
+        "Members of a population are equally old: rows that are green throughout are the best."
+        if study["progress"] is None
+        else "Green below the diagonal and red above: later policies beat earlier ones. Green "
         "and red in turns: learning goes in circles."
     )
     return Picture("Who beats whom", caption, figure, "contest")
@@ -103,8 +115,8 @@ def survivors(study: dict[str, Any]) -> str:
     for index, label in enumerate(study["labels"]):
         cells = [f"<b>{escape(label)}</b>"]
         for entry in study["roles"].values():
-            cells.append(f"{percent(entry['survival'][index])} %")
-            cells.append(f"{percent(entry['distances'][index][-1])} %")
+            cells.append(share_text(entry["survival"][index]))
+            cells.append(share_text(entry["distances"][index][-1]))
         rows.append(cells)
     head = ["Policy"]
     for role in study["roles"]:

@@ -15,11 +15,12 @@ from marl_algos.markets.data import DataError, Market, make_market
 from marl_algos.runs.checkpoint import CheckpointError, CheckpointStore, read_json
 from marl_algos.runs.runfolder import SCHEMA, RunFolder
 from marl_algos.train import make_learner
+from marl_algos.training.runners import make_runner
 from marl_algos.types import Learner
 from omegaconf.errors import OmegaConfBaseException
 
 from lob_analysis.errors import RunError
-from lob_analysis.snapshots import UNITS, Snapshots, read_population
+from lob_analysis.snapshots import UNITS, Snapshots, filled, read_population
 
 _KEEP_ALL: Final = 1_000_000
 """More checkpoints than there are: reading deletes none."""
@@ -121,9 +122,9 @@ def open_lab(path: Path | str, update: int | None = None) -> Lab:
         if app == "config":
             lab = _opened_training(path, config, market, learner, store, steps, chosen)
             return dataclasses.replace(lab, is_finished=is_finished)
-        start = jax.jit(learner.init)(jax.random.key(config.seed), market.params["train"])
+        start = jax.jit(learner.init)(jax.random.key(config.seed), market.world_params)
         seats = dict(config.selfplay.seats) if isinstance(config, SelfPlayRun) else None
-        found = read_population(store.read(chosen), app, learner, market.params["train"], seats)
+        found = read_population(store.read(chosen), app, learner, market.world_params, seats)
     except (CheckpointError, ValueError, KeyError, OSError) as error:
         raise RunError(path, f"its checkpoint cannot be used: {error}") from error
     finally:
@@ -141,16 +142,29 @@ def _opened_training(
     steps: list[int],
     chosen: int,
 ) -> Lab:
-    """A training run; its snapshots are those of the first learner."""
-    start = _initial_state(config, learner, market)
+    """A training run; its snapshots are those of the first learner.
+
+    Only policies are read, so that it does not matter how the run was spread: over seeds, over
+    devices, over workers with shards of the data (whose average policy is taken), or over domains.
+    """
+    is_stacked = config.num_seeds > 1 or config.federated.num_workers > 1
+    runner = make_runner(dataclasses.replace(config, num_devices=1), learner, market)
+    start = runner.policies(runner.init(jax.random.key(config.seed)))
+    blank = jax.eval_shape(learner.init, jax.random.key(0), market.world_params).agents
 
     def split(agents: Any) -> list[dict[str, Any]]:
-        if config.num_seeds == 1:
-            return [agents]
         return [jax.tree.map(lambda x, i=i: x[i], agents) for i in range(config.num_seeds)]
 
-    known = {step: split(store.restore(step, start).agents) for step in steps if step <= chosen}
-    untrained = split(start.agents)[0]
+    def read(step: int) -> list[dict[str, Any]]:
+        leaves = store.read(step)
+        agents = {
+            name: filled(blank[name], leaves, f"agents.{name}", is_stacked=is_stacked)
+            for name in blank
+        }
+        return split(agents) if is_stacked else [agents]
+
+    known = {step: read(step) for step in steps if step <= chosen}
+    untrained = split(start)[0] if config.num_seeds > 1 else start
     numbers = [0, *known]
     agents = [untrained, *(each[0] for each in known.values())]
     snapshots = Snapshots(UNITS["config"], numbers, agents, len(numbers) - 1)
@@ -163,12 +177,3 @@ def checkpoints(path: Path) -> list[int]:
     if not folder.is_dir():
         return []
     return sorted(int(item.name) for item in folder.iterdir() if item.name.isdigit())
-
-
-def _initial_state(config: Config, learner: Learner, market: Market) -> Any:
-    """The state before the first update, as a training run makes it."""
-    key, params = jax.random.key(config.seed), market.params["train"]
-    if config.num_seeds == 1:
-        return jax.jit(learner.init)(key, params)
-    keys = jax.random.split(key, config.num_seeds)
-    return jax.jit(jax.vmap(learner.init, in_axes=(0, None)))(keys, params)

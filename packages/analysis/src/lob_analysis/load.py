@@ -19,16 +19,20 @@ A root folder holds many runs and the file `latest`, which names the newest.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
-import yaml  # type: ignore[import-untyped]
 
 from lob_analysis.errors import RunError
+from lob_analysis.run_files import (
+    LEARNING_SCHEMA,
+    complete_episodes,
+    read_mapping,
+    read_metrics,
+    read_table,
+)
 
 SCHEMA: Final = 1
 """Version of the run layout that this package reads."""
@@ -56,16 +60,6 @@ _RUN_FILES: Final = (
     "episodes.parquet",
     "book.parquet",
 )
-_LEARNING_SCHEMA: Final = {
-    "update": pl.Int64,
-    "env_steps": pl.Int64,
-    "seconds": pl.Float64,
-    "group": pl.String,
-    "agent_type": pl.String,
-    "metric": pl.String,
-    "seed": pl.Int64,
-    "value": pl.Float64,
-}
 
 
 @dataclass(frozen=True)
@@ -94,7 +88,7 @@ class Run:
     path: Path
     config: dict[str, Any] = field(default_factory=dict)
     meta: dict[str, Any] = field(default_factory=dict)
-    learning: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_LEARNING_SCHEMA))
+    learning: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=LEARNING_SCHEMA))
     evaluation: pl.DataFrame | None = None
     summary: dict[str, Any] = field(default_factory=dict)
     matrix: pl.DataFrame | None = None
@@ -179,8 +173,8 @@ def load_run(path: Path | str) -> Run:
     if not _present(path):
         raise RunError(path, f"is empty: it holds none of {', '.join(_RUN_FILES)}")
     notices: list[str] = []
-    meta = _read_mapping(path / "meta.json", notices)
-    config = _read_mapping(path / "config.yaml", notices)
+    meta = read_mapping(path / "meta.json", notices)
+    config = read_mapping(path / "config.yaml", notices)
     schema = meta.get("schema", SCHEMA if not meta else None)
     if schema != SCHEMA:
         notices.append(
@@ -198,13 +192,13 @@ def load_run(path: Path | str) -> Run:
         path=path,
         config=config,
         meta=meta,
-        learning=_read_metrics(path / "metrics.jsonl", notices),
-        evaluation=_read_table(path / "evaluation.parquet", EVALUATION_KEYS, notices),
-        summary=_read_mapping(path / "evaluation.json", notices),
-        matrix=_read_table(path / "matrix.parquet", MATRIX_KEYS, notices),
-        episodes=_complete(_read_table(path / "episodes.parquet", EPISODE_KEYS, notices)),
+        learning=read_metrics(path / "metrics.jsonl", notices),
+        evaluation=read_table(path / "evaluation.parquet", EVALUATION_KEYS, notices),
+        summary=read_mapping(path / "evaluation.json", notices),
+        matrix=read_table(path / "matrix.parquet", MATRIX_KEYS, notices),
+        episodes=complete_episodes(read_table(path / "episodes.parquet", EPISODE_KEYS, notices)),
         populations=_read_populations(path, notices),
-        book=_read_table(path / "book.parquet", BOOK_KEYS, notices),
+        book=read_table(path / "book.parquet", BOOK_KEYS, notices),
         studies=_read_studies(path, notices),
         notices=tuple(notices),
     )
@@ -215,7 +209,7 @@ def _read_studies(path: Path, notices: list[str]) -> dict[str, dict[str, Any]]:
     found = {}
     for name in STUDIES:
         file = path / f"{name}.json"
-        study = _read_mapping(file, notices) if file.is_file() else {}
+        study = read_mapping(file, notices) if file.is_file() else {}
         if study and study.get("schema") != SCHEMA:
             notices.append(
                 f"{file.name} has layout version {study.get('schema')}; this report reads "
@@ -231,7 +225,7 @@ def _read_populations(path: Path, notices: list[str]) -> dict[str, pl.DataFrame]
     found = {}
     for name, keys in POPULATION_KEYS.items():
         file = path / f"{name}.parquet"
-        table = _read_table(file, keys, notices) if file.is_file() else None
+        table = read_table(file, keys, notices) if file.is_file() else None
         if table is not None:
             found[name] = table
     return found
@@ -247,102 +241,3 @@ def _status_notices(meta: dict[str, Any]) -> list[str]:
     if status == "failed":
         return ["This run failed before its end. What it had written until then is shown."]
     return []
-
-
-def _read_mapping(path: Path, notices: list[str]) -> dict[str, Any]:
-    """A JSON or YAML mapping; empty if missing, and with a notice if damaged."""
-    if not path.is_file():
-        return {}
-    text = path.read_text(encoding="utf-8", errors="replace")
-    try:
-        value = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (json.JSONDecodeError, yaml.YAMLError) as error:
-        notices.append(f"{path.name} cannot be read: {str(error).splitlines()[0]}.")
-        return {}
-    if not isinstance(value, dict):
-        notices.append(f"{path.name} holds a {type(value).__name__}, not a mapping.")
-        return {}
-    return value
-
-
-def _read_table(path: Path, keys: tuple[str, ...], notices: list[str]) -> pl.DataFrame | None:
-    """A Parquet table with at least the key columns; None without, with a notice if damaged."""
-    if not path.is_file():
-        return None
-    try:
-        frame = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        notices.append(f"{path.name} cannot be read: {str(error).splitlines()[0]}.")
-        return None
-    missing = [key for key in keys if key not in frame.columns]
-    if missing:
-        notices.append(f"{path.name} lacks the columns {', '.join(missing)}; it is left out.")
-        return None
-    if frame.is_empty():
-        notices.append(f"{path.name} has no rows.")
-        return None
-    return frame
-
-
-def _complete(episodes: pl.DataFrame | None) -> pl.DataFrame | None:
-    """Recorded episodes as this version writes them.
-
-    Policy names lose the `:agent_type` that tells equal ones apart; `replaced`, `episode` and
-    `window` are added where they are missing.
-    """
-    if episodes is None:
-        return None
-    for name, default in (("episode", pl.lit(0)), ("window", pl.col("episode"))):
-        if name not in episodes.columns:
-            episodes = episodes.with_columns(default.alias(name))
-    parts = pl.col("policy").str.splitn(":", 2).struct.unnest()
-    names = episodes.select(parts).fill_null("")
-    replaced = names["field_1"] if "replaced" not in episodes.columns else episodes["replaced"]
-    return episodes.with_columns(
-        names["field_0"].alias("policy"), replaced.fill_null("").alias("replaced")
-    )
-
-
-def _read_metrics(path: Path, notices: list[str]) -> pl.DataFrame:
-    """The long table of `metrics.jsonl`; of a repeated update (a resumed run) the last counts."""
-    empty = pl.DataFrame(schema=_LEARNING_SCHEMA)
-    if not path.is_file():
-        return empty
-    records: dict[int, dict[str, Any]] = {}
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-            records[int(record["update"])] = record
-        except (json.JSONDecodeError, KeyError, TypeError, ValueError):
-            where = "ends in the middle of a line" if number == len(lines) else "is damaged"
-            notices.append(f"metrics.jsonl {where} (line {number}); that line is left out.")
-    if not records:
-        notices.append("metrics.jsonl has no complete line: there are no learning curves.")
-        return empty
-    rows = [row for update in sorted(records) for row in _flatten(records[update])]
-    return pl.DataFrame(rows, schema=_LEARNING_SCHEMA, orient="row")
-
-
-def _flatten(record: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
-    update, steps = int(record["update"]), int(record.get("env_steps", 0))
-    seconds = float(record.get("seconds", float("nan")))
-
-    def rows(group: str, agent_type: str | None, metrics: Any, prefix: str = "") -> Iterator[Any]:
-        for metric, value in metrics.items() if isinstance(metrics, dict) else ():
-            name = f"{prefix}{metric}"
-            if isinstance(value, dict):
-                yield from rows(group, agent_type, value, f"{name}.")
-                continue
-            for seed, one in enumerate(value if isinstance(value, list) else [value]):
-                if isinstance(one, int | float):
-                    yield update, steps, seconds, group, agent_type, name, seed, float(one)
-
-    for agent_type, metrics in (record.get("agents") or {}).items():
-        yield from rows("agents", agent_type, metrics)
-    for group in ("market", "counters"):
-        yield from rows(group, None, record.get(group) or {})
-    known = {"update", "env_steps", "agents", "market", "counters"}
-    yield from rows("run", None, {key: x for key, x in record.items() if key not in known})

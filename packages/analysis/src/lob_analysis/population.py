@@ -16,16 +16,18 @@ from marl_envs.spaces import Box
 from lob_analysis.diversity import Floats, cyclic_share, effective_rank
 from lob_analysis.equilibrium.dynamics import multi_replicator
 from lob_analysis.equilibrium.payoffs import PayoffTable, cross_play, table_of
+from lob_analysis.equilibrium.solution import Solution, solve
 from lob_analysis.lab import Lab
 from lob_analysis.simulate import OBSERVATION, RETURN, Player, stack
-from lob_analysis.snapshots import Snapshots
-from lob_analysis.stats import LEVEL, Estimate
+from lob_analysis.snapshots import UNITS, Snapshots
+from lob_analysis.stats import Estimate
 
 Array: TypeAlias = jax.Array
 
 SURVIVAL_TIME: Final = 50.0
 """Time of the replicator dynamics, in units in which payoffs have standard deviation 1."""
-NUM_RESAMPLES: Final = 500
+SURVIVAL_POINTS: Final = 100
+"""Intervals of time at which the shares of a study are kept."""
 MOST_OBSERVATIONS: Final = 512
 
 
@@ -42,11 +44,14 @@ class PopulationStudy:
             episodes; None with fewer than three policies, or with one agent type, whose policies
             never meet. Noise alone gives `(n - 2) / n`.
         noise_share: that share, for comparison.
-        progress: share of pairs in which the later policy set beats the earlier one.
+        progress: share of pairs in which the later policy set beats the earlier one; None for the
+            members of a population, which are equally old.
         effective_rank: by agent type, of its payoffs less their mean.
         distances: by agent type `[n, n]`, how differently policies act on the same observations,
             those that the last of them met.
-        survival: by agent type `[n]`, shares that replicator dynamics lead to from even ones.
+        survival: by agent type `[t, n]`, shares over time in replicator dynamics from even ones.
+        solution: equilibria and ranks of the game that the policies are; None with one agent
+            type, whose policies never meet.
     """
 
     snapshots: Snapshots
@@ -54,10 +59,11 @@ class PopulationStudy:
     contest: Floats
     cyclic: Estimate | None
     noise_share: float
-    progress: float
+    progress: float | None
     effective_rank: dict[str, float]
     distances: dict[str, Floats]
     survival: dict[str, Floats]
+    solution: Solution | None
 
 
 def study_population(
@@ -98,14 +104,22 @@ def study_population(
     seen = {role: played.agents[role][OBSERVATION][-1] for role in roles}
     contest = _contest(table, table.game)
     size = len(found.numbers)
+    is_history = found.unit != UNITS["pbt"]
     later = contest[np.tril_indices(size, -1)]
     return PopulationStudy(
         snapshots=found,
         table=table,
         contest=contest,
-        cyclic=_cyclic(table, seed) if size > 2 and len(roles) > 1 else None,
+        cyclic=(
+            table.estimate(lambda game: cyclic_share(_contest(table, game)), seed=seed)
+            if size > 2 and len(roles) > 1
+            else None
+        ),
+        solution=(
+            solve(table, found.leader, is_history=is_history, seed=seed) if len(roles) > 1 else None
+        ),
         noise_share=(size - 2) / size,
-        progress=float(np.mean(np.where(later == 0, 0.5, later > 0))),
+        progress=float(np.mean(np.where(later == 0, 0.5, later > 0))) if is_history else None,
         effective_rank={
             role: effective_rank((u - u.mean()).swapaxes(0, axis).reshape(size, -1))
             for axis, (role, u) in enumerate(zip(table.roles, table.game, strict=True))
@@ -113,12 +127,12 @@ def study_population(
         distances={
             role: action_distances(lab.learner, role, policies[role], seen[role]) for role in roles
         },
-        survival=survival_shares(table),
+        survival=survival_paths(table),
     )
 
 
-def survival_shares(table: PayoffTable) -> dict[str, Floats]:
-    """Shares of policies after replicator dynamics that start from even shares, by role.
+def survival_paths(table: PayoffTable) -> dict[str, Floats]:
+    """Shares of policies `[t, n]` in replicator dynamics that start from even shares, by role.
 
     Payoffs of each role are scaled to standard deviation 1, which changes the speed but not where
     a role's dynamics lead on their own.
@@ -128,10 +142,11 @@ def survival_shares(table: PayoffTable) -> dict[str, Floats]:
     """
     game = [u / s if (s := float(u.std())) > 0 else u * 0.0 for u in table.game]
     if len(game) == 1:  # nobody meets anybody: growth at rates that do not change
-        grown = np.exp(SURVIVAL_TIME * (game[0] - game[0].max()))
-        return {table.roles[0]: grown / grown.sum()}
-    paths = multi_replicator(game, time=SURVIVAL_TIME)
-    return {role: path[-1] for role, path in zip(table.roles, paths, strict=True)}
+        times = np.linspace(0.0, SURVIVAL_TIME, SURVIVAL_POINTS + 1)[:, None]
+        grown = np.exp(times * (game[0] - game[0].max()))
+        return {table.roles[0]: grown / grown.sum(axis=1, keepdims=True)}
+    paths = multi_replicator(game, time=SURVIVAL_TIME, num_steps=10 * SURVIVAL_POINTS)
+    return {role: path[::10] for role, path in zip(table.roles, paths, strict=True)}
 
 
 def action_distances(
@@ -186,19 +201,3 @@ def _contest(table: PayoffTable, game: Sequence[Floats]) -> Floats:
             place[axis] = i
             score[i, j] += payoff[tuple(place)]
     return score - score.T
-
-
-def _cyclic(table: PayoffTable, seed: int) -> Estimate:
-    """Cyclic share with a bootstrap interval over windows of episodes."""
-    random = np.random.default_rng(seed)
-    windows = table.windows
-    count = int(windows.max()) + 1
-    draws = []
-    for _ in range(NUM_RESAMPLES):
-        weights = np.bincount(random.integers(0, count, count), minlength=count)[windows]
-        weights = weights / weights.sum()
-        game = [table.samples[role] @ weights for role in table.roles]
-        draws.append(cyclic_share(_contest(table, game)))
-    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    value = cyclic_share(_contest(table, table.game))
-    return Estimate(value, float(low), float(high), table.num_episodes, LEVEL)

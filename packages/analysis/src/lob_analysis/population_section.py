@@ -10,11 +10,11 @@ import plotly.graph_objects as go
 import polars as pl
 from plotly.subplots import make_subplots
 
+from lob_analysis.comparisons import wilson
 from lob_analysis.cross_play import cross_play_part
 from lob_analysis.load import Run
 from lob_analysis.markup import escape, number, picture, section, table
 from lob_analysis.plots import BLUE, GREEN, PALETTE, Picture, agent_name, people_name, style
-from lob_analysis.stats import wilson
 
 _WINS: Final = [[0, "#c0392b"], [0.5, "#ffffff"], [1, "#1a7f52"]]
 

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lob_analysis.stats import (
+    CHUNK,
     LEVEL,
     NUM_RESAMPLES,
     Estimate,
@@ -14,8 +15,6 @@ from lob_analysis.stats import (
     interquartile_mean,
     learner_table,
 )
-
-_CHUNK = 4_000_000
 
 
 def stratified_interquartile_mean(
@@ -56,7 +55,7 @@ def stratified_interquartile_mean(
     ordered = table.ravel()[order]
     random = np.random.default_rng(seed)
     share = np.full(num_clusters, 1 / num_clusters)
-    step = max(1, _CHUNK // table.size)
+    step = max(1, CHUNK // table.size)
     draws = []
     for start in range(0, num_resamples, step):
         rows = min(step, num_resamples - start)

@@ -9,6 +9,7 @@ import polars as pl
 import yaml  # type: ignore[import-untyped]
 
 from lob_analysis import plots
+from lob_analysis.episode_plots import episode
 from lob_analysis.load import Run
 from lob_analysis.markup import (
     escape,
@@ -177,7 +178,7 @@ def episode_section(run: Run) -> str:
     episodes = run.episodes.filter(pl.col("episode") == pl.col("episode").min())
     labels = episodes.select("policy", "replaced").unique(maintain_order=True).rows()
     shown = [
-        picture(plots.episode(episodes.filter(policy=policy, replaced=replaced), policy, replaced))
+        picture(episode(episodes.filter(policy=policy, replaced=replaced), policy, replaced))
         for policy, replaced in sorted(labels, key=lambda label: label[0] != LEARNED)
     ]
     books = _book_views(run, episodes, sorted(labels, key=lambda label: label[0] != LEARNED))

@@ -16,6 +16,8 @@ import numpy.typing as npt
 from marl_algos.rollout import flatten_obs, legal_actions
 from marl_algos.types import Environment, Learner, split_by_type
 
+from lob_analysis.programs import Program
+
 Array: TypeAlias = jax.Array
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 
@@ -65,6 +67,9 @@ class Player:
         num_episodes: `E`.
         num_steps: steps that are played; an episode that ends earlier stands still.
         keep: names of `info["agents"]` whose paths are kept, and `OBSERVATION`.
+
+    Args:
+        is_quick: compile with little optimization; for players of two or three plays.
     """
 
     def __init__(
@@ -75,6 +80,7 @@ class Player:
         *,
         num_steps: int | None = None,
         keep: tuple[str, ...] = (),
+        is_quick: bool = False,
     ) -> None:
         config = getattr(env, "config", None)
         steps = num_steps if config is None else config.num_steps
@@ -85,8 +91,8 @@ class Player:
         self.num_episodes = num_episodes
         self.num_steps = steps
         self.keep = keep
-        self._one = jax.jit(self._episodes)
-        self._many = jax.jit(self._profiles)
+        self._one = Program(self._episodes, is_quick=is_quick)
+        self._many = Program(self._profiles, is_quick=is_quick)
 
     def play(
         self,
@@ -103,11 +109,39 @@ class Player:
             agents: policies by type.
             params: of the environment.
             key: of everything random.
-            fixed: constant actions `[A, ...]` of types that play no policy.
+            fixed: constant actions `[A, ...]`, which a type repeats whatever its policy says.
+                A type that has no policy in `agents` needs one; types that have both share one
+                compiled program with those that have none.
             greedy: most likely actions instead of sampled ones.
         """
-        found = self._one(dict(agents), params, key, dict(fixed or {}), jnp.asarray(greedy))
+        found = self._one(*self._arguments(agents, params, key, fixed or {}, greedy))
         return _episodes(jax.device_get(found))
+
+    def prepare(
+        self, agents: Mapping[str, Any], params: Any, *, fixed: Mapping[str, Array] | None = None
+    ) -> None:
+        """Compiles `play` for arguments of these shapes, so that threads can share the work."""
+        self._one.prepared(*self._arguments(agents, params, jax.random.key(0), fixed or {}, True))
+
+    def _arguments(
+        self,
+        agents: Mapping[str, Any],
+        params: Any,
+        key: Array,
+        fixed: Mapping[str, Array],
+        greedy: bool,
+    ) -> tuple[Any, ...]:
+        """Those of the program: every type has a constant action and whether it is repeated."""
+        idle = sorted(set(self.env.groups) - {*agents, *fixed})
+        if idle:
+            raise ValueError(f"types {idle} have neither a policy nor a constant action")
+        constants = {}
+        for name, group in self.env.groups.items():
+            space = group.action_space
+            nothing = jnp.zeros((group.num_agents, *space.shape), space.dtype)
+            value = jnp.asarray(fixed.get(name, nothing), space.dtype)
+            constants[name] = (value, jnp.asarray(name in fixed))
+        return dict(agents), params, key, constants, jnp.asarray(greedy)
 
     def play_profiles(
         self,
@@ -150,14 +184,18 @@ class Player:
         agents: dict[str, Any],
         params: Any,
         key: Array,
-        fixed: dict[str, Array],
+        constants: dict[str, tuple[Array, Array]],
         greedy: Array,
     ) -> Any:
-        """Traced: all episodes side by side, step by step."""
+        """Traced: all episodes side by side, step by step.
+
+        `constants` are by type an action `[A, ...]` and whether it is repeated, `[]` bool; types
+        that are not in `agents` repeat it in any case.
+        """
         env, size = self.env, self.num_episodes
         keys = jax.vmap(lambda e: jax.random.fold_in(key, e))(jnp.arange(size))
         key_policy = jax.random.fold_in(key, size)
-        policies = [name for name in env.groups if name not in fixed]
+        policies = [name for name in env.groups if name in agents]
 
         def keys_of(step: Array) -> Array:
             return jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, step)
@@ -176,8 +214,10 @@ class Player:
                 legal={name: mask for name, mask in legal.items() if name in policies},
             )
             action = {name: move.action for name, move in moves.items()}
-            for name, value in fixed.items():
-                action[name] = jnp.broadcast_to(value, (size, *value.shape))
+            for name, (value, is_repeated) in constants.items():
+                constant = jnp.broadcast_to(value, (size, *value.shape))
+                chosen = action.get(name, constant)
+                action[name] = jnp.where(is_repeated, constant, chosen)
             return action, carry | {name: move.carry for name, move in moves.items()}
 
         def step(now: Any, index: Array) -> tuple[Any, Any]:

@@ -76,12 +76,12 @@ def read_population(
     blank = jax.eval_shape(learner.init, jax.random.key(0), env_params).agents
     source = {name: (seats or {}).get(name, name) for name in blank}
     if app == "pbt":
-        stacked = {name: _filled(blank[name], leaves, f"members.agents.{name}") for name in blank}
+        stacked = {name: filled(blank[name], leaves, f"members.agents.{name}") for name in blank}
         size = int(jax.tree.leaves(stacked)[0].shape[0])
         numbers, slots = list(range(size)), {name: list(range(size)) for name in blank}
         leader = int(leaves["leader"])
     else:
-        stacked = {n: _filled(blank[n], leaves, f"pools.{source[n]}.agents") for n in blank}
+        stacked = {n: filled(blank[n], leaves, f"pools.{source[n]}.agents") for n in blank}
         born = {name: np.asarray(leaves[f"pools.{source[name]}.born"]) for name in blank}
         common = set.intersection(*(set(b[b >= 0].tolist()) for b in born.values()))
         numbers = sorted(common)
@@ -97,11 +97,24 @@ def read_population(
     return Snapshots(UNITS[app], numbers, agents, leader)
 
 
-def _filled(blank: Any, leaves: dict[str, Array], prefix: str) -> Any:
-    """A tree of the shape of `blank` with stacked leaves of a checkpoint."""
-    values = [jnp.asarray(leaves[f"{prefix}.{path}"]) for path in _paths(blank)]
+def filled(blank: Any, leaves: dict[str, Array], prefix: str, *, is_stacked: bool = True) -> Any:
+    """A tree of the structure of `blank` with leaves of a checkpoint.
+
+    Args:
+        blank: a policy, or its shapes.
+        leaves: of the checkpoint, by path.
+        prefix: of their paths.
+        is_stacked: whether an axis of policies leads the leaves of the checkpoint.
+
+    Raises:
+        KeyError: if a leaf is missing.
+        ValueError: if a leaf has another shape.
+    """
+    values = []
+    for path, leaf in named_leaves(blank).items():
+        value = jnp.asarray(leaves[f"{prefix}.{path}"])
+        shape = value.shape[1:] if is_stacked else value.shape
+        if shape != leaf.shape:
+            raise ValueError(f"{prefix}.{path} has shape {shape}; expected {leaf.shape}")
+        values.append(value)
     return jax.tree.unflatten(jax.tree.structure(blank), values)
-
-
-def _paths(tree: Any) -> list[str]:
-    return list(named_leaves(tree))

@@ -15,7 +15,13 @@ import jax
 from marl_algos.markets.data import Split
 from marl_algos.runs.logging import to_plain, write_json
 
-from lob_analysis.equilibrium.exploitability import DeviationSearch, Exploitability
+from lob_analysis.equilibrium.deviations import (
+    DeviationSearch,
+    Exploitability,
+    judging_episodes,
+    search_budget,
+)
+from lob_analysis.equilibrium.solution import Solution
 from lob_analysis.errors import AnalysisError, RunError
 from lob_analysis.lab import Lab, open_lab
 from lob_analysis.load import SCHEMA, load_run
@@ -43,8 +49,8 @@ _ATTACK_SALT: Final = 0x617474
 def exploit(
     run: Path,
     *,
-    num_updates: int = 30,
-    num_episodes: int = 128,
+    num_updates: int | None = None,
+    num_episodes: int | None = None,
     measure: str = RETURN,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -54,8 +60,9 @@ def exploit(
 
     Args:
         run: the run folder.
-        num_updates: budget of each best response.
-        num_episodes: episodes of every candidate, on each of two splits.
+        num_updates: budget of each best response; None takes `search_budget`.
+        num_episodes: episodes of every candidate, on each of two splits; None takes
+            `judging_episodes`.
         measure: result of an episode in which gains are counted.
         seed: of search and episodes.
 
@@ -66,10 +73,17 @@ def exploit(
         RunError: if the run cannot be played again.
     """
     lab = open_lab(run)
-    search = DeviationSearch(
-        lab, num_updates=num_updates, num_episodes=num_episodes, measure=measure, seed=seed
-    )
     profiles = {"learned": lab.policies[0], "untrained": lab.untrained}
+    num_updates = num_updates or search_budget(lab.learner, len(profiles))
+    num_episodes = num_episodes or judging_episodes(len(profiles) * len(lab.learner.types))
+    search = DeviationSearch(
+        lab,
+        num_updates=num_updates,
+        num_episodes=num_episodes,
+        measure=measure,
+        seed=seed,
+        num_profiles=len(profiles),
+    )
     found = {name: search.against(agents) for name, agents in profiles.items()}
     return _write(
         lab,
@@ -216,7 +230,8 @@ def population(
             "errors": errors[role].tolist(),
             "effective_rank": found.effective_rank[role],
             "distances": found.distances[role].tolist(),
-            "survival": found.survival[role].tolist(),
+            "survival": found.survival[role][-1].tolist(),
+            "survival_path": found.survival[role].tolist(),
         }
         for role, payoffs in zip(table.roles, table.game, strict=True)
     }
@@ -233,6 +248,8 @@ def population(
             "cyclic_share_of_noise": found.noise_share,
             "progress": found.progress,
             "roles": by_role,
+            "leader": found.snapshots.leader,
+            "game": None if found.solution is None else _solution(found.solution),
         },
     )
 
@@ -269,6 +286,15 @@ def transfer(
     known = load_run(run).studies.get("transfer", {}).get("markets", [])
     others = [market for market in known if market["overrides"] != made["overrides"]]
     return _write(lab, TRANSFER, {"markets": [*others, made]})
+
+
+def _solution(found: Solution) -> dict[str, Any]:
+    return {
+        **asdict(found),
+        "equilibria": [[mixture.tolist() for mixture in each] for each in found.equilibria],
+        "alpha_rank": found.alpha_rank.tolist(),
+        "is_efficient": found.is_efficient.tolist(),
+    }
 
 
 def _exploitability(found: Exploitability) -> dict[str, Any]:

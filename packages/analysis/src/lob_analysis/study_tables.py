@@ -96,10 +96,13 @@ def population_view(found: dict[str, Any]) -> Table:
         f"{people_name(role)} {number(entry['effective_rank'])}"
         for role, entry in found["roles"].items()
     )
+    later = ""
+    if found["progress"] is not None:
+        later = f"later policies beat earlier ones in {found['progress']:.0%} of pairs; "
     table = Table(
         title=f"Cross-play, {people_name(found['measure'])}{cyclic}{noise}",
-        caption=f"effective rank of payoffs: {ranks}; later policies beat earlier ones in "
-        f"{100 * found['progress']:.0f} % of pairs; share: of replicator dynamics in the end",
+        caption=f"effective rank of payoffs: {ranks}; {later}share: of replicator dynamics in "
+        "the end",
         title_justify="left",
         title_style="bold",
         caption_justify="left",
@@ -115,10 +118,15 @@ def population_view(found: dict[str, Any]) -> Table:
         for axis, entry in enumerate(found["roles"].values()):
             payoffs = np.asarray(entry["payoffs"]).take(index, axis=axis)
             cells.append(number(float(payoffs.mean())))
-            cells.append(percent(entry["distances"][index][-1]) + " %")
-            cells.append(percent(entry["survival"][index]) + " %")
+            cells.append(share_text(entry["distances"][index][-1]))
+            cells.append(share_text(entry["survival"][index]))
         table.add_row(label, *cells)
     return table
+
+
+def share_text(value: float) -> str:
+    """A share in [0, 1] as a percentage for people: what is next to nothing says so."""
+    return "< 0.1 %" if 0 < value < 0.001 else f"{100 * value:.3g} %"
 
 
 def optional(value: float | None) -> str:

@@ -9,7 +9,8 @@ import numpy.typing as npt
 import polars as pl
 from plotly.subplots import make_subplots
 
-from lob_analysis.plots import Picture, add_agents, add_mid, policy_title, style
+from lob_analysis.episode_plots import add_agents, add_mid, policy_title
+from lob_analysis.plots import Picture, style
 
 MAX_ROWS: Final = 240
 """Prices that are drawn; those farthest from the mid are left out where there are more."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from typing import Any, TypeAlias
 
@@ -63,16 +63,27 @@ class PayoffTable:
         The largest of several noisy means is too large on average, so the value is biased upwards
         by an amount that shrinks with `num_episodes`; the interval shows the size of the noise.
         """
-        value = nash_conv(self.game, profile)
+        return self.estimate(lambda game: nash_conv(game, profile), seed=seed, level=level)
+
+    def estimate(
+        self, statistic: Callable[[list[Floats]], float], *, seed: int = 0, level: float = LEVEL
+    ) -> Estimate:
+        """A number of the game with a bootstrap interval over windows of episodes.
+
+        Args:
+            statistic: of mean payoffs by role, as `game` has them.
+            seed: of the resampling.
+            level: of the interval.
+        """
         rows = [_by_window(self.samples[role], self.windows) for role in self.roles]
         count = rows[0].shape[-1]
         random = np.random.default_rng(seed)
         draws = []
         for _ in range(NUM_RESAMPLES // 4):
             picked = random.integers(0, count, count)
-            draws.append(nash_conv([row[..., picked].mean(axis=-1) for row in rows], profile))
+            draws.append(statistic([row[..., picked].mean(axis=-1) for row in rows]))
         low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-        return Estimate(value, float(low), float(high), self.num_episodes, level)
+        return Estimate(statistic(self.game), float(low), float(high), self.num_episodes, level)
 
 
 def _by_window(samples: Floats, windows: np.ndarray[Any, Any]) -> Floats:

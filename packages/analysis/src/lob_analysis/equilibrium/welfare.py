@@ -47,7 +47,7 @@ def price_of_anarchy(
     worst = min(float(expected_payoffs(payoffs, profile).sum()) for profile in equilibria)
     if worst <= 0 or best <= 0:
         raise ValueError(
-            f"total payoffs are {worst} at worst and {best} at best; the price of anarchy needs "
-            "positive ones"
+            f"total payoffs are {worst:.4g} at worst and {best:.4g} at best; the price of "
+            "anarchy needs positive ones"
         )
     return best / worst

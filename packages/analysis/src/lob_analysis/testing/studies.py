@@ -83,12 +83,30 @@ def _cross_play(labels: list[str]) -> dict[str, Any]:
     """Policies of which each later one beats the earlier ones by its lead."""
     number = np.arange(float(len(labels)))
     lead = np.subtract.outer(number, number)
+    last = [0.0] * (len(labels) - 1) + [1.0]
     role = {
         "payoffs": (10 + lead).tolist(),
         "errors": np.full(lead.shape, 0.5).tolist(),
         "effective_rank": 1.0,
         "distances": (np.abs(lead) / len(labels)).tolist(),
-        "survival": [0.0] * (len(labels) - 1) + [1.0],
+        "survival": last,
+        "survival_path": np.linspace([1 / len(labels)] * len(labels), last, 5).tolist(),
+    }
+    gap = {"value": 1.0, "low": 0.0, "high": 2.0, "num_samples": 64, "level": 0.95}
+    game = {
+        "equilibria": [[last] * len(POLICIES)],
+        "is_exact": True,
+        "nash_gap": {**gap, "value": 0.0},
+        "leader_gap": {**gap, "value": 0.0},
+        "history_gap": gap,
+        "best_welfare": 24.0,
+        "leader_welfare": 20.0,
+        "welfare_loss": 4.0,
+        "anarchy": 1.2,
+        "no_anarchy": "",
+        "alpha": 10.0,
+        "alpha_rank": np.outer(last, last).tolist(),
+        "is_efficient": (np.add.outer(number, number) >= len(labels) - 1).tolist(),
     }
     return {
         "measure": "episode_return",
@@ -99,6 +117,8 @@ def _cross_play(labels: list[str]) -> dict[str, Any]:
         "cyclic_share_of_noise": 1 / 3,
         "progress": 1.0,
         "roles": dict.fromkeys(POLICIES, role),
+        "leader": len(labels) - 1,
+        "game": game,
     }
 
 

@@ -8,6 +8,8 @@ chosen on one set of episodes and judged on another, so that choosing does not f
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
 import jax
@@ -20,7 +22,9 @@ from marl_algos.types import Environment, Learner
 from marl_envs import MarketEnv
 from marl_envs.spaces import Discrete
 
+from lob_analysis.equilibrium.payoffs import episodes_needed
 from lob_analysis.lab import Lab
+from lob_analysis.programs import Program, side_by_side
 from lob_analysis.simulate import RETURN, Episodes, Player
 from lob_analysis.stats import Estimate, Floats, two_way_bootstrap
 
@@ -28,6 +32,14 @@ Array: TypeAlias = jax.Array
 
 RESPONSE: Final = "best response"
 """Name of the deviation that was trained."""
+JUDGED: Final = ("validation", "test")
+"""Splits that candidates play: one to choose them, one to judge the chosen."""
+LARGEST_SEARCH: Final = 30
+"""Updates of a best response at most, unless told."""
+TOLERANCE: Final = 0.2
+"""Half width of the interval of a gain, in standard deviations of an episode's gain."""
+_QUICK_PLAYS: Final = 4
+"""Programs that are played no more often are compiled with little optimization."""
 _SALT: Final = 0x6E6173
 """Keeps the episodes apart from those of other evaluations."""
 
@@ -105,7 +117,11 @@ class Responder:
             num_steps=learner.num_steps,
             num_updates=num_updates,
         )
-        self._search = jax.jit(self._train)
+        self._search = Program(self._train)
+
+    def prepare(self, agents: dict[str, Any], params: Any) -> None:
+        """Compiles `respond` for arguments of these shapes, so that threads can share the work."""
+        self._search.prepared(*self._arguments(agents, params, jax.random.key(0)))
 
     def respond(self, agents: dict[str, Any], params: Any, key: Array) -> Any:
         """The policy that was found.
@@ -115,9 +131,12 @@ class Responder:
             params: parameters of the environment.
             key: of the exploration.
         """
+        return self._search(*self._arguments(agents, params, key))
+
+    def _arguments(self, agents: dict[str, Any], params: Any, key: Array) -> tuple[Any, ...]:
         if self._others:
             params = single_opponent(params, {name: agents[name] for name in self._others})
-        return self._search(key, agents[self.role], params)
+        return key, agents[self.role], params
 
     def _train(self, key: Array, own: Any, params: Any) -> Any:
         state = self._searcher.init(key, params)
@@ -135,11 +154,70 @@ def _shapes(tree: Any) -> Any:
     return jax.tree.map(lambda x: (jnp.shape(x), jnp.result_type(x)), tree)
 
 
+def search_budget(learner: Learner, num_profiles: int) -> int:
+    """Updates of each best response, so that all of them together take no more than the run did.
+
+    At most `LARGEST_SEARCH`.
+
+    Args:
+        learner: of the run; its updates are those of a whole run.
+        num_profiles: profiles that responses are trained against, one for every role of each.
+    """
+    share = learner.num_updates // (num_profiles * len(learner.types))
+    return max(1, min(LARGEST_SEARCH, share))
+
+
+def judging_episodes(num_gains: int) -> int:
+    """Episodes with which all gains are known to within `TOLERANCE` at once, at the 95 % level.
+
+    Args:
+        num_gains: roles times profiles; see `episodes_needed`.
+    """
+    return episodes_needed(1.0, TOLERANCE, num_gains)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Rule:
+    """One role repeats an action, of its own scheme or of a baseline's.
+
+    Attributes:
+        role: who.
+        player: plays the market with that scheme.
+        params: of that market, by split.
+        action: `[A, ...]`.
+        is_own: the scheme is that of the policies.
+    """
+
+    role: str
+    player: Player
+    params: Mapping[str, Any]
+    action: Array
+    is_own: bool
+
+    def _seats(self, agents: dict[str, Any]) -> dict[str, Any]:
+        return {name: x for name, x in agents.items() if self.is_own or name != self.role}
+
+    def prepare(self, agents: dict[str, Any]) -> None:
+        """Compiles what `play` needs."""
+        for split in JUDGED:
+            self.player.prepare(
+                self._seats(agents), self.params[split], fixed={self.role: self.action}
+            )
+
+    def play(self, agents: dict[str, Any], split: str, key: Array) -> Episodes:
+        """Episodes in which the others play their policies."""
+        return self.player.play(
+            self._seats(agents), self.params[split], key, fixed={self.role: self.action}
+        )
+
+
 class DeviationSearch:
     """Looks for profitable deviations from the greedy policies of a run.
 
     Candidates are trained on the training split, chosen on the validation split and judged on the
-    test split, episode by episode against what the role earns as it is.
+    test split, episode by episode against what the role earns as it is. Policies, best responses
+    and constant actions of all roles are played by one compiled program; those of the best
+    responses serve all profiles; all are compiled side by side.
 
     Args:
         lab: the run.
@@ -148,21 +226,24 @@ class DeviationSearch:
         measure: result of an episode in which gains are counted.
         seed: of the search and of the episodes.
         num_steps: length of an episode, for games other than the market.
+        num_profiles: profiles that will be searched against; says what is worth compiling well.
     """
 
     def __init__(
         self,
         lab: Lab,
         *,
-        num_updates: int = 30,
-        num_episodes: int = 128,
+        num_updates: int,
+        num_episodes: int,
         measure: str = RETURN,
         seed: int = 0,
         num_steps: int | None = None,
+        num_profiles: int = 1,
     ) -> None:
-        env, params = lab.market.env, lab.market.params
+        env = lab.market.env
+        params: dict[str, Any] = dict(lab.market.params.items())
         self.measure = measure
-        self._params: Any = params
+        self._params = params
         self._key = jax.random.fold_in(jax.random.key(lab.config.seed), _SALT + seed)
         self._player = Player(env, lab.learner, num_episodes, num_steps=num_steps)
         self._responders = {
@@ -173,26 +254,51 @@ class DeviationSearch:
         }
         self._scripted = {role: self._constants(role) for role in self._responders}
         for contest in make_contests(env) if isinstance(env, MarketEnv) else ():
-            other = Player(contest.env, lab.learner, num_episodes)
-            measured = {
-                split: contest_params(contest, params[split], params["train"]) for split in params
+            plays = num_profiles * (contest.num_choices + 1)
+            other = Player(contest.env, lab.learner, num_episodes, is_quick=plays <= _QUICK_PLAYS)
+            known = contest_params(contest, params["train"], params["train"]).calibration
+            measured: dict[str, Any] = {
+                split: dataclasses.replace(params[split], calibration=known) for split in JUDGED
             }
             for choice in range(contest.num_choices):
                 name = f"{contest.policy} {choice}" if contest.num_choices > 1 else contest.policy
-                fixed = {contest.agent_type: contest.action(choice)}
-                self._scripted[contest.agent_type][name] = (other, measured, fixed)
+                role = contest.agent_type
+                self._scripted[role][name] = _Rule(
+                    role, other, measured, contest.action(choice), is_own=False
+                )
 
-    def _constants(self, role: str) -> dict[str, tuple[Player, Any, dict[str, Array]]]:
+    def _constants(self, role: str) -> dict[str, _Rule]:
         group = self._player.env.groups[role]
         space = group.action_space
+        size = space.n if isinstance(space, Discrete) else 0
         return {
-            f"always action {action}": (
+            f"always action {action}": _Rule(
+                role,
                 self._player,
                 self._params,
-                {role: jnp.full((group.num_agents,), action, jnp.int32)},
+                jnp.full((group.num_agents,), action, jnp.int32),
+                is_own=True,
             )
-            for action in range(space.n if isinstance(space, Discrete) else 0)
+            for action in range(size)
         }
+
+    def _prepare(self, agents: dict[str, Any]) -> None:
+        """Compiles everything; a second time nothing is left to do."""
+        tasks = [
+            functools.partial(responder.prepare, agents, self._params["train"])
+            for responder in self._responders.values()
+        ]
+        players = {id(self._player)}
+        tasks.append(functools.partial(self._prepare_policies, agents))
+        for rule in (rule for rules in self._scripted.values() for rule in rules.values()):
+            if id(rule.player) not in players:
+                players.add(id(rule.player))
+                tasks.append(functools.partial(rule.prepare, agents))
+        side_by_side(tasks)
+
+    def _prepare_policies(self, agents: dict[str, Any]) -> None:
+        for split in JUDGED:
+            self._player.prepare(agents, self._params[split])
 
     def against(self, agents: dict[str, Any]) -> Exploitability:
         """Tries all deviations from a profile.
@@ -200,7 +306,8 @@ class DeviationSearch:
         Args:
             agents: policies of all roles.
         """
-        own = {split: self._play(agents, split) for split in ("validation", "test")}
+        self._prepare(agents)
+        own = {split: self._play(agents, split) for split in JUDGED}
         found = {}
         for number, (role, responder) in enumerate(self._responders.items()):
             response = responder.respond(
@@ -211,8 +318,7 @@ class DeviationSearch:
                 if name == RESPONSE:
                     played = self._play(agents | {role: response}, split)
                 else:
-                    player, params, fixed = self._scripted[role][name]
-                    played = player.play(agents, params[split], self._key, fixed=fixed)
+                    played = self._scripted[role][name].play(agents, split, self._key)
                 return played.of(role, self.measure) - own[split].of(role, self.measure)
 
             tried = [
