@@ -1,5 +1,9 @@
 """Configurations: what is composed, and one clear message for each mistake."""
 
+import re
+import shlex
+from pathlib import Path
+
 import pytest
 from marl_algos.conf.load import ConfigError, differences, load_config, type_configs
 from marl_algos.learners.registry import LEARNERS
@@ -66,3 +70,16 @@ def test_differences__names_every_leaf_that_differs():
     new = {"a": {"b": 1, "c": 5}, "e": 4}
     assert differences(old, new) == ["a.c: 2 -> 5", "d: 3 -> None", "e: None -> 4"]
     assert differences(old, old) == []
+
+
+def test_readme__every_command_line_has_a_configuration():
+    text = (Path(__file__).parents[1] / "README.md").read_text().replace("\\\n", " ")
+    lines = re.findall(r"^    (?:WANDB_MODE=offline )?python -m marl_algos\.(\w+)(.*)$", text, re.M)
+    apps = {"train": "config"} | {name: name for name in ("selfplay", "pbt", "psro", "clone")}
+    composed = 0
+    for module, rest in lines:
+        words = shlex.split(rest, comments=True)
+        if module in apps and "--multirun" not in words:
+            load_config(words, apps[module])
+            composed += 1
+    assert composed >= 15

@@ -5,11 +5,14 @@ import types
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from lob_core import engine
 from lob_core.backends import pallas_gpu
 from lob_core.testing.programs import TRITON, count_branches, custom_calls, lower_for_cuda
 from marl_algos import NetworkConfig, PPOConfig, TypeConfig, make_learner, rollout, testing
+from marl_algos.learners import offpolicy
+from marl_algos.settings_replay import DQNConfig
 from marl_envs import AgentSpec, EnvConfig, MarketEnv, batching
 from marl_envs.testing import record_windows
 
@@ -55,3 +58,27 @@ def test_update__lowers_for_cuda_with_one_kernel_a_step_and_without_branches(mon
     assert "bf16" in program
     length = params.background.windows.packed.shape[0]
     assert re.search(rf"%arg\d+: tensor<{length}x4xi32>", program)
+
+
+def test_replay_update__without_branches_is_the_same(monkeypatch):
+    """The first update waits for `learning_starts`, the second learns."""
+    settings = DQNConfig(buffer_size=64, learning_starts=32, num_gradient_steps=2, batch_size=8)
+    env = testing.ActionDecides()
+    types = {"agent": TypeConfig(settings, NetworkConfig(hidden=(8,)))}
+    learner = make_learner("dqn", env, types, num_envs=4, num_steps=4, num_updates=4)
+    start = jax.jit(learner.init)(jax.random.key(0), None)
+    found, branches = [], []
+    for prefers in (True, False):
+        for module in (rollout, offpolicy):
+            monkeypatch.setattr(module, "prefers_branches", lambda prefers=prefers: prefers)
+        lowered = jax.jit(lambda state: learner.update(state, None)).lower(start)
+        branches.append(count_branches(lowered.as_text()))
+        update, state, losses = lowered.compile(), start, []
+        for _ in range(2):
+            state, metrics = update(state)
+            losses.append(metrics["agents"]["agent"]["loss"])
+        found.append((state.agents, losses))
+    assert branches[0] > 0
+    assert branches[1] == 0
+    assert [bool(jnp.isnan(loss)) for loss in found[0][1]] == [True, False]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), *found)

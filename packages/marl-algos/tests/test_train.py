@@ -144,6 +144,7 @@ def test_resume__other_settings_are_refused_and_named(finished, capsys):
         (["resume=true"], "latest does not exist"),
         (["run.name=a/b"], "plain folder name"),
         (["algo.num_minibatches=7"], "num_minibatches=7"),
+        (["transfer.run=no/run"], "no/run has no checkpoint"),
     ],
 )
 def test_main__mistakes_end_with_one_message_and_leave_nothing(

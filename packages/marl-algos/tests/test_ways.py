@@ -152,7 +152,7 @@ def test_shards__of_a_replay_hold_their_own_messages_only(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["num_devices=64"], "num_devices is 64; JAX sees"),
+        (["num_devices=64"], "num_devices: 64 devices are wanted, JAX sees"),
         (["num_devices=3"], "must be a multiple of the 3 devices"),
         (["num_devices=2", "num_seeds=2"], "num_seeds=2 and num_devices=2 cannot be combined"),
         (["federated.num_workers=5"], "4 windows or openings do not make 5 shards"),

@@ -24,7 +24,7 @@ from marl_algos.runs.commands import DIVERGED, USAGE_ERROR, command_line, run_se
 from marl_algos.runs.harness import DivergedError, Session, learner_factory, say
 from marl_algos.runs.logging import write_json
 from marl_algos.runs.runfolder import RunFolder
-from marl_algos.training.runners import make_runner
+from marl_algos.training.runners import SideBySide, make_runner
 from marl_algos.training.transfer import warm_start
 from marl_algos.types import Learner, Metrics
 
@@ -54,27 +54,38 @@ class Training(Session[Any]):
     """One learner, or several side by side; `training.runners` has the ways to run them."""
 
     def setup(self) -> None:
-        """Makes the learner and chooses how it is run; a step is an update, or a round of them."""
+        """Makes the learner and chooses how it is run; a step is an update, or a round of them.
+
+        Raises:
+            CheckpointError: if the run that `transfer.run` names has no checkpoint.
+        """
         self.learner = make_learner(self.config, self.market)
         self._runner = make_runner(self.config, self.learner, self.market)
         updates = self._runner.updates_per_step
         self.total = math.ceil(self.learner.num_updates / updates)
         self.env_steps_per_step = self.learner.num_envs * self.learner.num_steps * updates
+        source = self.config.transfer.run
+        is_fresh = not any(path.name.isdigit() for path in self.folder.last.glob("*"))
+        self._source = read_agents(Path(source)) if source is not None and is_fresh else None
+
+    def train(self) -> Any:
+        """As of any session; the update compiles while environments and networks are made."""
+        if isinstance(self._runner, SideBySide):
+            self._runner.compile_ahead(jax.random.key(self.config.seed))
+        return super().train()
 
     def start(self) -> Any:
         """Fresh environments, and networks that are fresh or from another run."""
         state = self._runner.init(jax.random.key(self.config.seed))
-        return state if self.config.transfer.run is None else self._warm(state)
+        return state if self._source is None else self._warm(state, self._source)
 
-    def _warm(self, state: Any) -> Any:
-        """The state with policies of the run that `transfer.run` names, as far as they fit.
+    def _warm(self, state: Any, source: Any) -> Any:
+        """The state with policies of another run, as far as they fit.
 
         Raises:
-            CheckpointError: if that run has no checkpoint.
             ConfigError: if nothing of it fits.
         """
         transfer = self.config.transfer
-        source = read_agents(Path(str(transfer.run)))
         try:
             agents, report = warm_start(
                 state.agents, source, transfer.seats, is_stacked=self._runner.is_stacked

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, TypeAlias
 import jax
 import jax.numpy as jnp
 from flax import struct
+from lob_core.runtime import prefers_branches
 
 from marl_algos.learners.advantages import discounted_sums
 from marl_algos.learners.common import LearnerBase, is_finite, weight_of_past
@@ -184,7 +185,12 @@ class ReplayLearner(LearnerBase):
             return (agents, state.shared), numbers
 
         is_ready = replay.count * self.num_envs * self.num_steps >= self.common.learning_starts
-        (learned, shared), numbers = jax.lax.cond(is_ready, learn, wait, None)
+        if prefers_branches():
+            (learned, shared), numbers = jax.lax.cond(is_ready, learn, wait, None)
+        else:
+            (learned, shared), numbers = jax.tree.map(
+                lambda new, old: jnp.where(is_ready, new, old), learn(None), wait(None)
+            )
         finite = is_finite((learned, shared))
         for name, own in numbers.items():
             metrics["agents"][name] |= own

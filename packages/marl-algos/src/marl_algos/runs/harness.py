@@ -70,7 +70,8 @@ class Session(abc.ABC, Generic[_State]):
         learner: plays the policies on the whole market.
         total: steps of the run.
         env_steps_per_step: environment steps that a learner makes in a step.
-        compile_seconds: time spent compiling, or that of the first step where it compiles.
+        compile_seconds: time waited for compiled programs, or that of the first step where it
+            compiles.
         started: when the run began, `time.perf_counter()`: the start of the process, or of the run
             where a process has several.
         first_step_seconds: from then to the end of the first step; None before.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol, TypeAlias
 
 import jax
@@ -26,7 +27,7 @@ class Runner(Protocol):
     Attributes:
         updates_per_step: updates of a learner in a step of the run.
         is_stacked: whether what the state has learned is led by an axis of learners.
-        compile_seconds: time spent compiling so far.
+        compile_seconds: time that steps have waited for compiled programs.
     """
 
     updates_per_step: int
@@ -59,24 +60,49 @@ class SideBySide:
         self._num_seeds = num_seeds
         self.compile_seconds = 0.0
         self._params = params
-        self._init: Any = learner.init
-        self._update: Any = learner.update
+        init: Any = learner.init
+        update: Any = learner.update
         if num_seeds > 1:
-            self._init = jax.vmap(learner.init, in_axes=(0, None))
-            self._update = jax.vmap(learner.update, in_axes=(0, None))
+            init = jax.vmap(init, in_axes=(0, None))
+            update = jax.vmap(update, in_axes=(0, None))
+        self._init = jax.jit(init)
+        self._update = jax.jit(update, donate_argnums=0)
         self._program: Any = None
+        self._ahead: Future[Any] | None = None
+
+    def _keys(self, key: Array) -> Array:
+        """What `init` consumes."""
+        return jax.random.split(key, self._num_seeds) if self.is_stacked else key
+
+    def compile_ahead(self, key: Array) -> None:
+        """Starts to compile the update in a thread: XLA does not hold Python's lock.
+
+        Args:
+            key: as given to `init`, which compiles a program of its own at the same time.
+        """
+        shapes = jax.eval_shape(self._init, self._keys(key), self._params)
+        device = jax.config.jax_default_device  # type: ignore[attr-defined]
+
+        def compile_update() -> Any:
+            with jax.default_device(device):
+                return self._update.lower(shapes, self._params).compile()
+
+        pool = ThreadPoolExecutor(1)
+        self._ahead = pool.submit(compile_update)
+        pool.shutdown(wait=False)
 
     def init(self, key: Array) -> Any:
         """Fresh environments and networks."""
-        keys = jax.random.split(key, self._num_seeds) if self.is_stacked else key
-        return jax.jit(self._init)(keys, self._params)
+        return self._init(self._keys(key), self._params)
 
     def step(self, state: Any) -> tuple[Any, Metrics]:
-        """One update; the first call compiles it."""
+        """One update; the first call compiles it, or waits until that is done."""
         if self._program is None:
             began = time.perf_counter()
-            update = jax.jit(self._update, donate_argnums=0)
-            self._program = update.lower(state, self._params).compile()
+            if self._ahead is None:
+                self._program = self._update.lower(state, self._params).compile()
+            else:
+                self._program = self._ahead.result()
             self.compile_seconds = time.perf_counter() - began
         after: tuple[Any, Metrics] = self._program(state, self._params)
         return after

@@ -32,7 +32,10 @@ def make_mesh(num_devices: int | None = None) -> Mesh:
     devices = jax.devices()
     wanted = len(devices) if num_devices is None else num_devices
     if not 1 <= wanted <= len(devices):
-        raise ValueError(f"num_devices is {wanted}; JAX sees {len(devices)}")
+        raise ValueError(
+            f"{wanted} devices are wanted, JAX sees {len(devices)} (a CPU shows as many by "
+            f"XLA_FLAGS=--xla_force_host_platform_device_count={wanted})"
+        )
     return Mesh(np.array(devices[:wanted]), (AXIS,))
 
 
