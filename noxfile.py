@@ -131,10 +131,10 @@ def gpu(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def learn(session: nox.Session) -> None:
-    """Run the long proofs that learners learn: `-- marl-algos` for one package, `-k` for some."""
+    """Run the long proofs, mostly of learning: `-- marl-algos` for one package, `-k` for some."""
     chosen = [name for name in session.posargs if name in PACKAGES]
     rest = [argument for argument in session.posargs if argument not in PACKAGES]
-    packages = chosen or ["marl-algos", "analysis"]
+    packages = chosen or ["lob-core", "marl-algos", "analysis"]
     install(session, *PACKAGES, test=True)
     session.install("--group", "packages/marl-algos/pyproject.toml:learn", *constraints())
     targets = [f"packages/{package}/tests" for package in packages]
