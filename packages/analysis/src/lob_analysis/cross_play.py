@@ -100,7 +100,7 @@ def payoff_picture(study: dict[str, Any], role: str) -> Picture:
     middle = float(payoffs.mean())
     figure = _heatmap(payoffs.tolist(), labels, labels, middle, unit, hover, errors)
     figure.update_xaxes(title_text=f"policy of the {agent_name(other)}")
-    figure.update_yaxes(title_text=f"policy of the {agent_name(role)}")
+    figure.update_yaxes(title_text=agent_name(role))
     caption = (
         f"Mean result ({unit}); the pointer shows its standard error. Rows that differ: the "
         f"{agent_name(role)} has learned. Columns that differ: the other type matters to it."

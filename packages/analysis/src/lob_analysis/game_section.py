@@ -140,9 +140,7 @@ def rank_picture(study: dict[str, Any]) -> Picture:
     )  # fmt: skip
     style(figure, height=170 + 36 * len(labels)).update_layout(margin_t=28)
     figure.update_xaxes(type="category", title_text=f"policy of the {columns}")
-    figure.update_yaxes(
-        type="category", autorange="reversed", title_text=f"policy of the {rows}", title_standoff=4
-    )
+    figure.update_yaxes(type="category", autorange="reversed", title_text=rows, title_standoff=4)
     caption = (
         "Share of time that an evolving pair of populations spends at each pair of policies "
         "(alpha-rank). Dark in one corner: the last policies are where evolution stays. Several "
@@ -164,7 +162,8 @@ def survival_picture(study: dict[str, Any]) -> Picture:
     ):
         path = 100 * np.asarray(entry["survival_path"])[:, index]
         figure.add_scatter(
-            y=path, name=label, legendgroup=label, showlegend=row == 1, mode="lines",
+            x=np.linspace(0.0, study["survival_time"], len(path)), y=path,
+            name=label, legendgroup=label, showlegend=row == 1, mode="lines",
             line={"color": PALETTE[index % len(PALETTE)], "width": 2,
                   "dash": ("solid", "dot")[index // len(PALETTE) % 2]},
             hovertemplate=f"{label}: %{{y:.3g}} %<extra></extra>", row=row, col=1,

@@ -61,7 +61,8 @@ def win_pictures(rates: pl.DataFrame) -> list[Picture]:
             "learning goes in circles."
         )
         title = f"Win rate of the {name} against each {other}"
-        style(figure, height=360).update_layout(margin_t=28)
+        style(figure, height=360).update_layout(margin_t=28, plot_bgcolor="#eef0f2")
+        figure.update_xaxes(showgrid=False).update_yaxes(showgrid=False)
         pictures.append(Picture(title, caption, figure, f"wins-{learner}-{opponent}"))
     return pictures
 
@@ -141,7 +142,7 @@ def gap_picture(psro: pl.DataFrame) -> Picture:
             x=psro["iteration"], y=gains[name], name=people_name(name), mode="lines+markers",
             line={"color": color, "width": 1.5, "dash": "dot"},
         )  # fmt: skip
-    figure.update_xaxes(title_text="iteration")
+    figure.update_xaxes(title_text="iteration", dtick=-(-len(psro) // 10))
     figure.update_yaxes(title_text="gain (reward)", rangemode="tozero")
     caption = (
         "What each iteration's best responses gain against the mixture of all policies before "

@@ -25,7 +25,7 @@ from lob_analysis.equilibrium.solution import Solution
 from lob_analysis.errors import AnalysisError, RunError
 from lob_analysis.lab import Lab, open_lab
 from lob_analysis.load import SCHEMA, load_run
-from lob_analysis.population import study_population
+from lob_analysis.population import SURVIVAL_TIME, study_population
 from lob_analysis.robustness.adversary import LEARNED_ADVERSARY, AdversaryTrainer
 from lob_analysis.robustness.matrix import MEASURE, Hardener, attack_matrix
 from lob_analysis.robustness.scenarios import CLEAN, SCENARIOS, Scenario, make_scenario
@@ -249,6 +249,7 @@ def population(
             "progress": found.progress,
             "roles": by_role,
             "leader": found.snapshots.leader,
+            "survival_time": SURVIVAL_TIME,
             "game": None if found.solution is None else _solution(found.solution),
         },
     )

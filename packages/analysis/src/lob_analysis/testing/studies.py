@@ -118,6 +118,7 @@ def _cross_play(labels: list[str]) -> dict[str, Any]:
         "progress": 1.0,
         "roles": dict.fromkeys(POLICIES, role),
         "leader": len(labels) - 1,
+        "survival_time": 50.0,
         "game": game,
     }
 
