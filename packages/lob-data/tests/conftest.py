@@ -6,10 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
-from lob_core.runtime import configure_cpu
+from lob_core.runtime import compile_quickly, configure_cpu
 from lob_data.testing import Venue
 
 configure_cpu()
+compile_quickly()
 
 BID, ASK = 1, -1
 

@@ -7,8 +7,18 @@ import numpy as np
 import pytest
 from lob_core.flow import Hawkes
 from lob_core.flow.hawkes import check_stationary
-from lob_data import PrepareOptions, StoreError, calibrate, load_calibration, prepare, synthesize
+from lob_data import (
+    PrepareOptions,
+    StoreError,
+    calibrate,
+    load_calibration,
+    open_store,
+    prepare,
+    synthesize,
+)
+from lob_data.calibration.exposure_kernel import LIMIT, MARKET
 from lob_data.calibration.figures import exponential_ks
+from lob_data.calibration.flow_data import collect_flow
 from lob_data.calibration.hawkes import Events, maximize_likelihood, standard_errors
 from lob_data.calibration.hawkes_kernel import log_likelihood, rescaled_waits
 from lob_data.testing import write_pair
@@ -158,13 +168,18 @@ def test_calibrate__recovers_the_model_that_lob_core_simulates(fitted):
     assert fitted.fit["spectral_radius"] == pytest.approx(0.46, abs=0.2)
 
 
-def test_calibrate__hawkes_fits_hawkes_flow_better_than_poisson(fitted):
+def test_calibrate__hawkes_fits_hawkes_flow_better_than_poisson(store, fitted):
     fit = fitted.fit
     assert fit["aic"] < fit["aic_poisson"] - 100
     assert fit["residual_ks"] < 1.95 / np.sqrt(fit["events"])
     assert fit["residual_ks"] < 0.7 * fit["residual_ks_poisson"]
-    for kind in ("limit_buy", "limit_sell", "market_buy", "market_sell"):
-        assert fit[f"residual_ks_{kind}"] < 0.06
+    part = collect_flow(open_store(store), None, None).parts[0]  # its columns are of the whole day
+    for kind, name in ((LIMIT, "limit"), (MARKET, "market")):
+        for side, way in ((1, "buy"), (-1, "sell")):
+            hit = side if kind == LIMIT else -side
+            count = ((part.kind == kind) & (part.side == hit)).sum()
+            assert 100 < count < fit["events"]
+            assert fit[f"residual_ks_{name}_{way}"] < 1.95 / np.sqrt(count)
 
 
 def test_calibration__of_hawkes_survives_json_and_drives_synthesis(tmp_path, fitted):
