@@ -122,9 +122,9 @@ def test_mistakes__end_with_one_message(app, overrides, message, tmp_path, capsy
 
 
 def test_loss__beyond_its_limit_is_refused_like_a_nan(tmp_path):
-    overrides = ["env=market_maker", "checkpoint.max_loss=1e-9", f"run.root={tmp_path}"]
-    with pytest.raises(train.DivergedError, match=r"update 1: the loss of 'market_maker' is"):
-        train.run(load_config([*SMALL, *overrides, "run.name=a"]))
+    run = session("config", train.Training, ["checkpoint.max_loss=1e-9"], tmp_path)
+    with pytest.raises(train.DivergedError, match=r"update 1: the loss of 'player_0' is"):
+        run.train()
 
 
 def test_load__sections_belong_to_their_own_command():

@@ -18,8 +18,8 @@ def test_s5__parallel_scan_equals_the_recurrence_written_out():
     x, reset = inputs()
     carry = jax.random.normal(jax.random.key(2), (N, 2 * P))
     layer = S5(P)
-    params = layer.init(jax.random.key(3), carry, x, reset)
-    last, outputs = layer.apply(params, carry, x, reset)
+    params = jax.jit(layer.init)(jax.random.key(3), carry, x, reset)
+    last, outputs = jax.jit(layer.apply)(params, carry, x, reset)
 
     p = {name: np.asarray(value, np.float64) for name, value in params["params"].items()}
     eigenvalues = -np.exp(p["log_decay"]) + 1j * p["frequency"]
@@ -41,7 +41,7 @@ def test_s5_stack__one_step_at_a_time_equals_all_at_once():
     x, reset = inputs()
     carry = jnp.zeros((N, 2, 2 * P))
     stack = S5Stack(2, P)
-    params = stack.init(jax.random.key(3), carry, x, reset)
+    params = jax.jit(stack.init)(jax.random.key(3), carry, x, reset)
     last, outputs = jax.jit(stack.apply)(params, carry, x, reset)
     step = jax.jit(lambda h, u, r: stack.apply(params, h, u[None], r[None]))
     for t in range(T):
