@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from lob_analysis.equilibrium import rank_profiles, solve_zero_sum
 from lob_analysis.equilibrium.payoffs import payoff_table
-from lob_analysis.events import read_events
-from lob_analysis.impact import response
-from lob_analysis.load import load_run
-from lob_analysis.market_quality import quality_summary
-from lob_analysis.realism import realism_scores
-from lob_analysis.report import render
-from lob_analysis.simulate import Player
-from lob_analysis.stats import two_way_bootstrap
+from lob_analysis.market.events import read_events
+from lob_analysis.market.impact import response
+from lob_analysis.market.quality import quality_summary
+from lob_analysis.market.realism import realism_scores
+from lob_analysis.pages.report import render
+from lob_analysis.play.simulate import Player
+from lob_analysis.runs.load import load_run
+from lob_analysis.statistics.estimates import two_way_bootstrap
 from lob_analysis.testing import write_run
 from marl_algos.conf.load import load_config
 from marl_algos.markets.data import make_market

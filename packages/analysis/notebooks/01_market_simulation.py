@@ -18,8 +18,8 @@
 import jax
 import numpy as np
 import plotly.graph_objects as go
-from lob_analysis.plots import style
-from lob_analysis.stylized import autocorrelation
+from lob_analysis.market.stylized import autocorrelation
+from lob_analysis.pages.plots import style
 from lob_core import BookConfig
 from lob_core.flow import Hawkes, ZeroIntelligence, simulate
 from lob_core.runtime import configure_cpu

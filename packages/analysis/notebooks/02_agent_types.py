@@ -19,7 +19,7 @@ import jax
 import numpy as np
 import plotly.graph_objects as go
 from lob_analysis import bootstrap, paired_difference
-from lob_analysis.plots import style
+from lob_analysis.pages.plots import style
 from lob_core.flow import OrnsteinUhlenbeck
 from lob_core.runtime import configure_cpu
 from marl_envs import AgentSpec, EnvConfig, MarketEnv

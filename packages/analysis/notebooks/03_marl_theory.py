@@ -29,8 +29,8 @@ from lob_analysis.equilibrium import (
     support_enumeration,
     zero_sum,
 )
-from lob_analysis.equilibrium.simplex import simplex_picture
-from lob_analysis.plots import style
+from lob_analysis.pages.plots import style
+from lob_analysis.pages.simplex import simplex_picture
 from lob_core.runtime import configure_cpu
 from marl_algos import PPO, NetworkConfig, PPOConfig, TypeConfig
 from marl_envs.games.matrix import matching_pennies, prisoners_dilemma

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import plotly.graph_objects as go
 from lob_analysis import paired_difference
-from lob_analysis.plots import style
+from lob_analysis.pages.plots import style
 from lob_core.runtime import configure_cpu
 from marl_envs import AgentSpec, EnvConfig, MarketEnv
 from marl_envs.testing import sample_actions

@@ -18,8 +18,8 @@ import jax
 import numpy as np
 import plotly.graph_objects as go
 from lob_analysis import paired_difference
-from lob_analysis.plots import style
-from lob_analysis.simulate import Player
+from lob_analysis.pages.plots import style
+from lob_analysis.play.simulate import Player
 from lob_core.runtime import configure_cpu
 from marl_algos import PPO, NetworkConfig, PPOConfig, TypeConfig
 from marl_envs import AgentSpec, EnvConfig, MarketEnv

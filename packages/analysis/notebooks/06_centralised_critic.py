@@ -17,7 +17,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from lob_analysis.plots import style
+from lob_analysis.pages.plots import style
 from lob_core.runtime import configure_cpu
 from marl_algos import (
     PPO,

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import plotly.graph_objects as go
-from lob_analysis.plots import style
+from lob_analysis.pages.plots import style
 from lob_core.runtime import configure_cpu
 from marl_algos import PPO, NetworkConfig, PPOConfig, TypeConfig
 from marl_algos.populations.selfplay import SelfPlay, SelfPlayConfig, sampling_weights

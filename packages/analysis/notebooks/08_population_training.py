@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import plotly.graph_objects as go
-from lob_analysis.diversity import effective_rank
-from lob_analysis.plots import style
+from lob_analysis.pages.plots import style
+from lob_analysis.populations.diversity import effective_rank
 from lob_core.runtime import configure_cpu
 from marl_algos import PPO, NetworkConfig, PPOConfig, TypeConfig
 from marl_algos.populations.pbt import PBT, PBTConfig, scores_of

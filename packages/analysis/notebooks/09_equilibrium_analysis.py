@@ -17,8 +17,8 @@ from lob_analysis import paired_difference
 from lob_analysis.equilibrium import multi_replicator, rank_profiles, support_enumeration
 from lob_analysis.equilibrium.deviations import Responder
 from lob_analysis.equilibrium.payoffs import episodes_needed, payoff_table
-from lob_analysis.plots import style
-from lob_analysis.simulate import Player
+from lob_analysis.pages.plots import style
+from lob_analysis.play.simulate import Player
 from lob_core.runtime import configure_cpu
 from marl_algos import PPO, NetworkConfig, PPOConfig, TypeConfig
 from marl_envs import AgentSpec, EnvConfig, MarketEnv

@@ -20,12 +20,12 @@ from pathlib import Path
 
 import jax
 import plotly.graph_objects as go
-from lob_analysis.lab import Lab
-from lob_analysis.plots import style
+from lob_analysis.pages.plots import style
+from lob_analysis.play.lab import Lab
+from lob_analysis.play.simulate import KEEP_INVENTORY, Player
 from lob_analysis.robustness.adversary import train_adversary
 from lob_analysis.robustness.matrix import attack_matrix, compare_pair, harden
 from lob_analysis.robustness.scenarios import ATTACKS, CLEAN, STRESSES, make_scenario
-from lob_analysis.simulate import KEEP_INVENTORY, Player
 from lob_core.runtime import configure_cpu
 from marl_algos.conf.load import load_config
 from marl_algos.markets.data import make_market

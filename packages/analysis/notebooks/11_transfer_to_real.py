@@ -22,10 +22,10 @@ from pathlib import Path
 import jax
 import lob_data
 import plotly.graph_objects as go
-from lob_analysis.events import read_events
-from lob_analysis.lab import Lab
-from lob_analysis.plots import style
-from lob_analysis.realism import realism_scores
+from lob_analysis.market.events import read_events
+from lob_analysis.market.realism import realism_scores
+from lob_analysis.pages.plots import style
+from lob_analysis.play.lab import Lab
 from lob_analysis.transfer import other_market, transfer_results
 from lob_core.flow import Hawkes
 from lob_core.runtime import configure_cpu

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jax
 import pytest
-from lob_analysis.lab import open_lab
+from lob_analysis.play.lab import open_lab
 from lob_analysis.testing import write_run
 from lob_core.runtime import compile_quickly, configure_cpu
 from marl_algos.conf.load import load_config

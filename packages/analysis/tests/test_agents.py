@@ -1,16 +1,14 @@
 import numpy as np
 import polars as pl
 import pytest
-from lob_analysis.errors import AnalysisError
-from lob_analysis.execution import (
+from lob_analysis.agents.execution import (
     implementation_shortfall,
     participation,
     schedule,
     shortfall_path,
     vwap_price,
 )
-from lob_analysis.load import load_run
-from lob_analysis.market_making import (
+from lob_analysis.agents.market_making import (
     EPISODE,
     inventory_summary,
     markouts,
@@ -18,6 +16,8 @@ from lob_analysis.market_making import (
     quoting_summary,
     split_pnl,
 )
+from lob_analysis.errors import AnalysisError
+from lob_analysis.runs.load import load_run
 
 KEYS = {"policy": "learned", "replaced": "", "agent_type": "market_maker", "agent": 0, "episode": 0}
 

@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from lob_analysis.agents.compare import compare_groups, comparison_table, group_runs
 from lob_analysis.cli import app
-from lob_analysis.compare import compare_groups, comparison_table, group_runs
 from lob_analysis.errors import AnalysisError
-from lob_analysis.load import Run
+from lob_analysis.runs.load import Run
 from lob_analysis.testing import write_run
 from typer.testing import CliRunner
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from lob_analysis.diversity import (
+from lob_analysis.populations.diversity import (
     behavioral_distance,
     cyclic_share,
     distance_matrix,

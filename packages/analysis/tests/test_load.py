@@ -4,7 +4,7 @@ import os
 import polars as pl
 import pytest
 from lob_analysis.errors import RunError
-from lob_analysis.load import find_run, load_run
+from lob_analysis.runs.load import find_run, load_run
 from lob_analysis.testing import write_run
 
 

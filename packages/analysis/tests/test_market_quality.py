@@ -2,9 +2,9 @@ import numpy as np
 import polars as pl
 import pytest
 from lob_analysis.errors import AnalysisError
-from lob_analysis.events import make_events, read_events
-from lob_analysis.impact import impact_scores, response
-from lob_analysis.market_quality import (
+from lob_analysis.market.events import make_events, read_events
+from lob_analysis.market.impact import impact_scores, response
+from lob_analysis.market.quality import (
     SECOND,
     intraday,
     order_flow_imbalance,
@@ -14,7 +14,7 @@ from lob_analysis.market_quality import (
     variance_ratio,
     with_measures,
 )
-from lob_analysis.quantities import QUANTITIES
+from lob_analysis.market.quantities import QUANTITIES
 
 NAMES = [
     "time_ns", "event_type", "side", "price", "size",

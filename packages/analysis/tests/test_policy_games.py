@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from lob_analysis.equilibrium.deviations import DeviationSearch
 from lob_analysis.equilibrium.payoffs import PayoffTable, episodes_needed, payoff_table
-from lob_analysis.lab import Lab
-from lob_analysis.population import study_population, survival_paths
-from lob_analysis.simulate import Player
-from lob_analysis.snapshots import Snapshots
+from lob_analysis.play.lab import Lab
+from lob_analysis.play.simulate import Player
+from lob_analysis.play.snapshots import Snapshots
+from lob_analysis.populations.study import study_population, survival_paths
 from marl_algos.conf.load import load_config
 from marl_algos.learners.ippo import PPO
 from marl_algos.markets.data import Market

@@ -9,8 +9,8 @@ import pytest
 from lob_analysis import studies
 from lob_analysis.cli import app
 from lob_analysis.errors import RunError
-from lob_analysis.lab import open_lab
-from lob_analysis.snapshots import read_population
+from lob_analysis.play.lab import open_lab
+from lob_analysis.play.snapshots import read_population
 from marl_algos.conf.load import load_config
 from marl_algos.populations.matches import PolicyPool
 from marl_algos.populations.pbt import PBTState

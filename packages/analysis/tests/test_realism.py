@@ -6,14 +6,14 @@ import numpy as np
 import polars as pl
 import pytest
 from lob_analysis.cli import app
-from lob_analysis.distances import Blocks, distances, l1_edges, make_blocks, score
-from lob_analysis.events import read_events
-from lob_analysis.impact import impact_scores
-from lob_analysis.market_quality import quality_summary
-from lob_analysis.quantities import CONDITIONAL, QUANTITIES
-from lob_analysis.realism import realism_scores
-from lob_analysis.realism_page import render_realism
-from lob_analysis.stylized import EXPECTED, stylized_facts
+from lob_analysis.market.distances import Blocks, distances, l1_edges, make_blocks, score
+from lob_analysis.market.events import read_events
+from lob_analysis.market.impact import impact_scores
+from lob_analysis.market.quality import quality_summary
+from lob_analysis.market.quantities import CONDITIONAL, QUANTITIES
+from lob_analysis.market.realism import realism_scores
+from lob_analysis.market.stylized import EXPECTED, stylized_facts
+from lob_analysis.pages.realism_page import render_realism
 from scipy import stats as scipy_stats
 from typer.testing import CliRunner
 

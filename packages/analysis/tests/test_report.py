@@ -4,13 +4,13 @@ import re
 import numpy as np
 import polars as pl
 import pytest
-from lob_analysis import plots
+from lob_analysis.agents.results import MEASURES, compare_policies
 from lob_analysis.cli import app
-from lob_analysis.load import load_run
-from lob_analysis.markup import picture
-from lob_analysis.report import page, render, report, write_text
-from lob_analysis.results import MEASURES, compare_policies
-from lob_analysis.sections import power_note
+from lob_analysis.pages import plots
+from lob_analysis.pages.markup import picture
+from lob_analysis.pages.report import page, render, report, write_text
+from lob_analysis.pages.sections import power_note
+from lob_analysis.runs.load import load_run
 from lob_analysis.testing import write_populations, write_run, write_studies
 from typer.testing import CliRunner
 

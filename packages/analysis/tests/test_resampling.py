@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from lob_analysis.comparisons import wilson
-from lob_analysis.resampling import ratio_of_sums, stratified_interquartile_mean
-from lob_analysis.stats import bootstrap, interquartile_mean
+from lob_analysis.statistics.comparisons import wilson
+from lob_analysis.statistics.estimates import bootstrap, interquartile_mean
+from lob_analysis.statistics.resampling import ratio_of_sums, stratified_interquartile_mean
 
 
 def test_iqm__value_and_interval_are_those_of_the_plain_stratified_bootstrap():

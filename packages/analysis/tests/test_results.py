@@ -1,8 +1,7 @@
 import numpy as np
 import polars as pl
 import pytest
-from lob_analysis.load import load_run
-from lob_analysis.results import (
+from lob_analysis.agents.results import (
     MEASURES,
     compare_policies,
     headline,
@@ -10,7 +9,8 @@ from lob_analysis.results import (
     risk_table,
     with_derived,
 )
-from lob_analysis.verdicts import sentences
+from lob_analysis.pages.verdicts import sentences
+from lob_analysis.runs.load import load_run
 
 
 def evaluation(learned, other, agents=1):

@@ -12,10 +12,10 @@ import pytest
 from lob_analysis import studies
 from lob_analysis.cli import app
 from lob_analysis.errors import RunError
-from lob_analysis.lab import checkpoints, open_lab
+from lob_analysis.play.lab import checkpoints, open_lab
+from lob_analysis.play.simulate import Episodes
 from lob_analysis.robustness import AdversaryEnv, compare_pair
 from lob_analysis.robustness.matrix import recovery_steps
-from lob_analysis.simulate import Episodes
 from marl_algos.conf.load import load_config
 from marl_algos.markets.data import make_market
 from marl_algos.runs.checkpoint import CheckpointStore

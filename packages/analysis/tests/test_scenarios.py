@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from lob_analysis.errors import AnalysisError
+from lob_analysis.play.simulate import Player
 from lob_analysis.robustness import ATTACKS, NEWCOMERS, SCENARIOS, make_scenario
 from lob_analysis.robustness.disturbed import Disturbance, DisturbedBackground
 from lob_analysis.robustness.scenarios import CLEAN, DISTURBANCES
-from lob_analysis.simulate import Player
 from lob_core.packing import pack_messages, pad_with_noops
 from lob_core.replay import ReplayWindows
 from lob_core.types import EventType, Side, TimeInForce

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from lob_analysis.equilibrium.simplex import (
+from lob_analysis.pages.simplex import (
     CORNERS,
     simplex_picture,
     starts_in_triangle,

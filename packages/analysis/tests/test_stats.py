@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from lob_analysis import comparisons, stats
+from lob_analysis.statistics import comparisons
+from lob_analysis.statistics import estimates as stats
 from scipy import stats as scipy_stats
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from lob_analysis.events import make_events
-from lob_analysis.market_quality import SECOND
-from lob_analysis.stylized import (
+from lob_analysis.market.events import make_events
+from lob_analysis.market.quality import SECOND
+from lob_analysis.market.stylized import (
     aggregated,
     autocorrelation,
     hill_index,

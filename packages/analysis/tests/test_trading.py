@@ -6,20 +6,20 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-from lob_analysis.cross_play import cross_play_part, payoff_picture
-from lob_analysis.load import load_run
-from lob_analysis.matrix_section import matrix_results, matrix_section
-from lob_analysis.population_section import founders, mixture_table
-from lob_analysis.results import MEASURES, compare_policies
-from lob_analysis.testing import write_run, write_studies
-from lob_analysis.trading import (
+from lob_analysis.agents.results import MEASURES, compare_policies
+from lob_analysis.agents.trading import (
     COSTS,
     MONEY,
     markout_curve,
     measures_with_values,
     trading_table,
 )
-from lob_analysis.trading_section import trading_section
+from lob_analysis.pages.cross_play import cross_play_part, payoff_picture
+from lob_analysis.pages.matrix_section import matrix_results, matrix_section
+from lob_analysis.pages.population_section import founders, mixture_table
+from lob_analysis.pages.trading_section import trading_section
+from lob_analysis.runs.load import load_run
+from lob_analysis.testing import write_run, write_studies
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@
 import numpy as np
 import polars as pl
 import pytest
-from lob_analysis.load import load_run
-from lob_analysis.viewer import MAX_ROWS, book_view, depth_grid
+from lob_analysis.pages.viewer import MAX_ROWS, book_view, depth_grid
+from lob_analysis.runs.load import load_run
 
 
 def book(rows):

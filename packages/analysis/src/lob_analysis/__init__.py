@@ -1,12 +1,12 @@
 """Market quality, realism, equilibrium and reports for multi-agent order book runs."""
 
-from lob_analysis.compare import compare_groups, group_runs
-from lob_analysis.comparisons import probability_of_improvement
+from lob_analysis.agents.compare import compare_groups, group_runs
+from lob_analysis.agents.results import compare_policies
 from lob_analysis.errors import AnalysisError, RunError
-from lob_analysis.load import Run, find_run, load_run
-from lob_analysis.report import report
-from lob_analysis.results import compare_policies
-from lob_analysis.stats import (
+from lob_analysis.pages.report import report
+from lob_analysis.runs.load import Run, find_run, load_run
+from lob_analysis.statistics.comparisons import probability_of_improvement
+from lob_analysis.statistics.estimates import (
     Estimate,
     bootstrap,
     interquartile_mean,

@@ -12,18 +12,18 @@ import typer
 from lob_core.runtime import configure_cpu
 from rich.console import Console
 
-from lob_analysis import study_tables
-from lob_analysis.compare import compare_groups, group_runs
+from lob_analysis.agents.compare import compare_groups, group_runs
 from lob_analysis.errors import AnalysisError
-from lob_analysis.events import read_events
-from lob_analysis.game_section import game_view
-from lob_analysis.load import ROOT, find_run, load_run
-from lob_analysis.realism import realism_scores
-from lob_analysis.realism_page import render_realism
-from lob_analysis.report import REPORT, page, render, write_text
-from lob_analysis.result_tables import comparison_view, realism_view, results_table
-from lob_analysis.study_sections import robustness_section
-from lob_analysis.verdicts import headlines, sentences
+from lob_analysis.market.events import read_events
+from lob_analysis.market.realism import realism_scores
+from lob_analysis.pages import study_tables
+from lob_analysis.pages.game_section import game_view
+from lob_analysis.pages.realism_page import render_realism
+from lob_analysis.pages.report import REPORT, page, render, write_text
+from lob_analysis.pages.result_tables import comparison_view, realism_view, results_table
+from lob_analysis.pages.study_sections import robustness_section
+from lob_analysis.pages.verdicts import headlines, sentences
+from lob_analysis.runs.load import ROOT, find_run, load_run
 
 ATTACKS_PAGE = "robustness.html"
 """The attack matrix of a run with its figures, written by `attack`."""

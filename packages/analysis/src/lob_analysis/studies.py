@@ -23,13 +23,13 @@ from lob_analysis.equilibrium.deviations import (
 )
 from lob_analysis.equilibrium.solution import Solution
 from lob_analysis.errors import AnalysisError, RunError
-from lob_analysis.lab import Lab, open_lab
-from lob_analysis.load import SCHEMA, load_run
-from lob_analysis.population import SURVIVAL_TIME, study_population
+from lob_analysis.play.lab import Lab, open_lab
+from lob_analysis.play.simulate import RETURN
+from lob_analysis.populations.study import SURVIVAL_TIME, study_population
 from lob_analysis.robustness.adversary import LEARNED_ADVERSARY, AdversaryTrainer
 from lob_analysis.robustness.matrix import MEASURE, Hardener, attack_matrix
 from lob_analysis.robustness.scenarios import CLEAN, SCENARIOS, Scenario, make_scenario
-from lob_analysis.simulate import RETURN
+from lob_analysis.runs.load import SCHEMA, load_run
 from lob_analysis.transfer import other_market, transfer_results
 
 Array: TypeAlias = jax.Array

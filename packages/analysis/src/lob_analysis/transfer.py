@@ -14,8 +14,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lob_analysis.errors import AnalysisError
-from lob_analysis.lab import Lab
-from lob_analysis.stats import LEVEL, NUM_RESAMPLES, Estimate, Floats, two_way_bootstrap
+from lob_analysis.play.lab import Lab
+from lob_analysis.statistics.estimates import (
+    LEVEL,
+    NUM_RESAMPLES,
+    Estimate,
+    Floats,
+    two_way_bootstrap,
+)
 
 MEASURE: Final = "pnl"
 CHANGEABLE: Final = ("data.", "env.messages_per_step=", "env.num_slots=")

@@ -23,10 +23,10 @@ from marl_envs import MarketEnv
 from marl_envs.spaces import Discrete
 
 from lob_analysis.equilibrium.payoffs import episodes_needed
-from lob_analysis.lab import Lab
-from lob_analysis.programs import Program, side_by_side
-from lob_analysis.simulate import RETURN, Episodes, Player
-from lob_analysis.stats import Estimate, Floats, two_way_bootstrap
+from lob_analysis.play.lab import Lab
+from lob_analysis.play.programs import Program, side_by_side
+from lob_analysis.play.simulate import RETURN, Episodes, Player
+from lob_analysis.statistics.estimates import Estimate, Floats, two_way_bootstrap
 
 Array: TypeAlias = jax.Array
 

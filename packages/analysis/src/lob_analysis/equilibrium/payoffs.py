@@ -13,8 +13,8 @@ import numpy as np
 from marl_algos.meta_games import Floats, Profile, nash_conv
 from scipy import stats as scipy_stats
 
-from lob_analysis.simulate import RETURN, Episodes, Player, stack
-from lob_analysis.stats import LEVEL, NUM_RESAMPLES, Estimate
+from lob_analysis.play.simulate import RETURN, Episodes, Player, stack
+from lob_analysis.statistics.estimates import LEVEL, NUM_RESAMPLES, Estimate
 
 Array: TypeAlias = jax.Array
 

@@ -21,7 +21,7 @@ from lob_analysis.equilibrium.correlated import best_cce, cce_gap
 from lob_analysis.equilibrium.nash import support_enumeration
 from lob_analysis.equilibrium.payoffs import PayoffTable
 from lob_analysis.equilibrium.welfare import pareto_front, price_of_anarchy, pure_payoffs
-from lob_analysis.stats import Estimate
+from lob_analysis.statistics.estimates import Estimate
 
 ALPHAS: Final = (10.0, 5.0, 2.0, 1.0, 0.5, 0.2, 0.1)
 """Selection intensities of alpha-rank on payoffs scaled to a range of 1, tried in order."""

@@ -16,9 +16,9 @@ from marl_envs import AgentSpec, EnvParams, MarketEnv
 from marl_envs.base import AgentGroup, ByType
 from marl_envs.types import EnvState
 
-from lob_analysis.lab import Lab
+from lob_analysis.play.lab import Lab
+from lob_analysis.play.simulate import KEEP_INVENTORY, Episodes, Player
 from lob_analysis.robustness.scenarios import ATTACKER, with_agent
-from lob_analysis.simulate import KEEP_INVENTORY, Episodes, Player
 
 Array: TypeAlias = jax.Array
 

@@ -16,8 +16,8 @@ from marl_algos.learners.ippo import PPO
 from marl_algos.settings import NetworkConfig, PPOConfig, TypeConfig
 from marl_envs.games.drift import ADVERSARY, DriftGame
 
-from lob_analysis.simulate import Player
-from lob_analysis.stats import cvar
+from lob_analysis.play.simulate import Player
+from lob_analysis.statistics.estimates import cvar
 
 Array: TypeAlias = jax.Array
 

@@ -11,11 +11,11 @@ import numpy as np
 from marl_algos.learners.registry import make_learner
 from marl_algos.types import Environment, Learner
 
-from lob_analysis.lab import Lab
+from lob_analysis.play.lab import Lab
+from lob_analysis.play.simulate import KEEP_INVENTORY, Episodes, Player
 from lob_analysis.robustness.adversary import LEARNED_ADVERSARY, Adversary
 from lob_analysis.robustness.scenarios import ATTACKER, Scenario
-from lob_analysis.simulate import KEEP_INVENTORY, Episodes, Player
-from lob_analysis.stats import Estimate, Floats, cvar, paired_difference
+from lob_analysis.statistics.estimates import Estimate, Floats, cvar, paired_difference
 
 Array: TypeAlias = jax.Array
 

@@ -16,7 +16,7 @@ from marl_envs import AgentSpec, EnvConfig, EnvParams, MarketEnv
 from marl_envs.background import FlowBackground, ReplayBackground
 
 from lob_analysis.errors import AnalysisError
-from lob_analysis.lab import Lab
+from lob_analysis.play.lab import Lab
 from lob_analysis.robustness.disturbed import Disturbance, DisturbedBackground
 
 ATTACKER: Final = "attacker"

@@ -1,7 +1,7 @@
 """A small made-up run folder.
 
 The numbers are drawn from a random walk with a market maker and an execution agent on top. They
-follow the layout of a real run (`lob_analysis.load`) but describe no real market.
+follow the layout of a real run (`lob_analysis.runs.load`) but describe no real market.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 import yaml  # type: ignore[import-untyped]
 
-from lob_analysis.load import SCHEMA
+from lob_analysis.runs.load import SCHEMA
 
 RECORDED: Final = 4
 """Episodes of which every step is recorded."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from lob_analysis.load import SCHEMA
+from lob_analysis.runs.load import SCHEMA
 from lob_analysis.testing.runs import POLICIES
 
 

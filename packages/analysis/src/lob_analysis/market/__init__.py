@@ -1,0 +1,1 @@
+"""The market itself, real and simulated: quality, impact, stylized facts, realism."""

@@ -1,0 +1,1 @@
+"""Tables, pictures and sections: what reports and terminals show."""

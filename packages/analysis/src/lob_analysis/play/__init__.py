@@ -1,0 +1,1 @@
+"""A run's market and policies, played again under common random numbers."""

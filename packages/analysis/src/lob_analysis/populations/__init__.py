@@ -1,0 +1,1 @@
+"""Policies over the course of a run, against each other."""

@@ -1,0 +1,1 @@
+"""Estimates with intervals, resampling, tests of two samples; everything is seeded."""
