@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize
 
 from marl_algos.meta_games.payoffs import (
     Floats,
@@ -42,6 +41,8 @@ def solve_zero_sum(payoff: npt.ArrayLike) -> tuple[Floats, Floats, float]:
 
 def _maximin(table: Floats) -> tuple[Floats, float]:
     """The row mixture with the largest guaranteed payoff, and that payoff."""
+    from scipy import optimize  # takes long to import, and most runs solve no game
+
     n, m = table.shape
     found = optimize.linprog(
         c=np.append(np.zeros(n), -1.0),
