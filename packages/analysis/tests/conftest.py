@@ -51,6 +51,15 @@ function ranges(plot){
   return ['xaxis', 'yaxis', 'xaxis2'].map(function(name){
     var axis = plot._fullLayout[name]; return axis ? axis.range.slice() : null;});
 }
+function explained(plot){
+  var layout = plot.layout, figure = plot.closest('figure');
+  var caption = figure && figure.querySelector('figcaption');
+  var titles = Object.keys(layout).filter(function(name){return /^[xy]axis/.test(name);})
+    .map(function(name){return layout[name].title && layout[name].title.text;})
+    .concat(plot.data.map(function(trace){
+      var title = trace.colorbar && trace.colorbar.title; return title && title.text;}));
+  return caption && caption.textContent.length > 40 && titles.some(Boolean);
+}
 function watched(plot, act){
   var before = ranges(plot);
   act(plot);
@@ -73,6 +82,7 @@ window.addEventListener('load', function(){setTimeout(function(){
       drawn: plots.filter(function(p){
         var trace = p.querySelector('.main-svg .trace, .main-svg .hm');
         return trace && trace.getBoundingClientRect().width > 0;}).length,
+      bare: plots.filter(function(p){return !explained(p);}).map(function(p){return p.id;}),
       depths: books.map(function(p){return p.querySelectorAll('.hm image').length;}),
       lines: books.map(function(p){return Array.from(p.querySelectorAll('.scatterlayer .trace'))
         .filter(function(t){return t.getBoundingClientRect().width > 0;}).length;}),

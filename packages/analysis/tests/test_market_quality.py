@@ -82,12 +82,21 @@ def test_summary__worked_example():
     assert found["trades_per_minute"] == pytest.approx(60 / 9)
     assert found["cancel_share"] == pytest.approx(1 / 3)
     assert np.isnan(found["depth"])
+    assert np.isnan(found["flow_r2_10s"])
+
+
+def test_summary__flow_that_moves_the_mid_explains_it():
+    # In each ten seconds the bid moves by one tick or not at all, and so does the flow.
+    steps = np.random.default_rng(0).integers(0, 2, 40)
+    bids = 100.0 + np.cumsum(steps)
+    rows = [(10 * t, 1, 1, bid, 1, bid, 200.0, 7, 10) for t, bid in enumerate(bids)]
+    assert quality_summary(table(*rows))["flow_r2_10s"] == pytest.approx(1)
 
 
 def test_variance_ratio__known_processes():
     random = np.random.default_rng(0)
     noise = random.normal(size=20_000)
-    # Under a random walk |z| > 4 has probability 6e-5.
+    # Under a random walk |z| > 4 has probability 6e-5. Of 1,000 redraws none of these four failed.
     ratio, z = variance_ratio(noise, 5)
     assert abs(z) < 4
     assert ratio == pytest.approx(1, abs=0.06)
@@ -186,11 +195,44 @@ def test_quantities__worked_example():
     assert found["limit_bid_order_levels"] == [1]
     assert found["bid_cancellation_levels"] == [1]
     assert found["limit_order_size"] == [10, 30, 10]
-    assert found["volume_per_minute"] == [10]
-    assert found["order_flow_imbalance"] == [20]
+    # Ten shares in the one second with executions; five events are too few for a mean of 100.
+    assert found["vol_per_min"] == [600]
+    assert found["ofi"] == []
     bare = with_measures(small_market())
     for name in ("ask_volume", "limit_ask_order_levels", "log_time_to_cancel"):
         assert QUANTITIES[name][0](bare).is_empty()
+
+
+def test_flow_quantities__worked_example():
+    # Each event adds 2 shares to the bid, but for ten: the 120th puts 1 share a tick higher, where
+    # nothing happens until the 130th takes it away again, and 5 are left a tick lower.
+    sizes = 10 + 2 * np.arange(151)
+    bids = np.full(151, 100.0)
+    bids[120:130] = 101.0
+    sizes[120:130] = 1
+    sizes[130:] = 5 + 2 * np.arange(21)
+    events = table(*((t, 1, 1, bids[t], 1, bids[t], 104.0, sizes[t], 10) for t in range(len(bids))))
+    names = ("ofi", "ofi_up", "ofi_stay", "ofi_down")
+    found = {name: QUANTITIES[name][0](events) for name in names}
+    values = {name: frame["value"].to_list() for name, frame in found.items()}
+    # A mean of 100 exists from the 100th event on, the 20 before the move are all 2.
+    assert values["ofi"][:20] == [2.0] * 20
+    # The best bid is new: +1; then nothing for nine events; it is gone: -1; then 2 again.
+    assert values["ofi"][20:32] == pytest.approx(
+        [(2 * 99 + 1) / 100, *((2 * (98 - k) + 1) / 100 for k in range(9)), 1.78, 1.78]
+    )
+    assert len(values["ofi"]) == 51
+    # What was known before the event that moves the mid, with its time.
+    assert values["ofi_up"] == [2.0]
+    assert values["ofi_down"] == pytest.approx([values["ofi"][29]])
+    assert found["ofi_up"]["time_ns"].to_list() == [120 * SECOND]
+    # All others of which 100 events came before: 101 to 150 without the two.
+    assert len(values["ofi_stay"]) == 48
+    assert values["ofi_stay"] == pytest.approx(
+        [x for k, x in enumerate(values["ofi"][:-1]) if k not in (19, 29)]
+    )
+    # LOB-Bench's 21 and one more.
+    assert len(QUANTITIES) == 22
 
 
 def test_read_events__levels_are_where_the_order_is_seen(tmp_path):

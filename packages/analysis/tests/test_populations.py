@@ -86,6 +86,8 @@ def test_population__of_a_run_is_opened_and_played(states, policies, tiny, tmp_p
     found = json.loads((folder.path / studies.POPULATION).read_text())
     assert found["labels"] == ["iteration 2", "iteration 4"]
     assert found["cyclic_share"] is None
+    assert "not the mixture of all its policies" in found["caveat"]
+    assert "not the mixture of all its policies" in " ".join(done.output.split())
     (first, second) = found["roles"][MAKER]["payoffs"]
     # With one type policies never meet: who earns more wins.
     assert found["contest"] == [[0.0, first - second], [second - first, 0.0]]

@@ -36,6 +36,8 @@ def test_browser__plots_are_drawn_without_errors_or_requests(whole, browse):
         assert found["problems"] == []
         assert found["plots"] == expected_plots(run)
         assert found["drawn"] == found["plots"]
+        # A caption, and a title with what is on an axis; the triangle has none but its corners.
+        assert found["bare"] == ["plot-contest-triangle"]
         zoomed = found["zoomed"]
         assert inside(zoomed["after"][:1], zoomed["before"][:1])
         assert [name for name in found["requests"] if not name.startswith("data:")] == []
@@ -75,6 +77,7 @@ def expected_plots(run):
 def test_report__has_every_part_and_plotly_once(whole):
     text = whole[1]
     assert "cannot be shown" not in text
+    assert "newest best responses, not the mixture" in text
     studies = ("exploitability", "robustness", "transfer", "population")
     parts = ("results", "matrix", "trading", "episodes", *studies, "learning", "counters", "facts")
     assert re.findall("<section id=([a-z]*)>", text) == list(parts)
@@ -138,13 +141,17 @@ def test_report__unfinished_run_shows_notice_and_curves(tmp_path):
     assert "<section id=results>" not in text
 
 
-def test_report__without_a_baseline_says_so_and_shows_the_rest(tmp_path):
+def test_cli__without_a_baseline_says_so_and_shows_the_rest(tmp_path):
     path = write_run(tmp_path / "r", num_updates=2, num_episodes=8, num_steps=8)
     for name in ("evaluation", "matrix", "episodes"):
         table = pl.read_parquet(path / f"{name}.parquet")
         (table.filter(policy="learned")).write_parquet(path / f"{name}.parquet")
-    text = report(path).read_text()
-    assert "There is no baseline to compare the market maker with." in text
+    done = CliRunner().invoke(app, ["report", str(path)])
+    assert done.exit_code == 0
+    missing = "There is no baseline to compare the market maker with."
+    assert missing in " ".join(done.output.split())
+    text = (path / "report.html").read_text()
+    assert missing in text
     assert re.findall("<section id=([a-z]*)>", text)[:3] == ["results", "matrix", "trading"]
     assert "cannot be shown" not in text
 
@@ -207,6 +214,7 @@ def test_cli__out_names_another_file(tmp_path):
     out = tmp_path / "deep" / "page.html"
     done = CliRunner().invoke(app, ["report", str(folder), "--out", str(out)])
     assert done.exit_code == 0
+    assert "note: This run is not finished" in " ".join(done.output.split())
     assert out.exists()
     assert not (folder / "report.html").exists()
 

@@ -162,7 +162,7 @@ def exploit(
         )
     except AnalysisError as error:
         fail(str(error))
-    _note_unfinished(found)
+    _print_notes(found)
     Console().print(study_tables.exploitability_view(found))
 
 
@@ -210,7 +210,7 @@ def attack(
     except AnalysisError as error:
         fail(str(error))
     console = Console()
-    _note_unfinished(found)
+    _print_notes(found)
     console.print(study_tables.attack_view(found))
     for name, reason in found["left_out"].items():
         console.print(f"[yellow]left out:[/] {name}: {reason}", highlight=False)
@@ -233,7 +233,7 @@ def transfer(
         found = studies.transfer(find_run(run, root), changes, num_episodes=episodes, seed=seed)
     except AnalysisError as error:
         fail(str(error))
-    _note_unfinished(found)
+    _print_notes(found)
     Console().print(study_tables.transfer_view(found["markets"][-1]))
 
 
@@ -253,7 +253,7 @@ def population(
         )
     except AnalysisError as error:
         fail(str(error))
-    _note_unfinished(found)
+    _print_notes(found)
     Console().print(study_tables.population_view(found))
     if found["game"] is not None:
         Console().print(game_view(found))
@@ -266,13 +266,13 @@ def _one_day(folder: Path, level: int | None) -> tuple[str, pl.DataFrame]:
     return next(iter(days.items()))
 
 
-def _note_unfinished(found: dict[str, Any]) -> None:
-    """Says so if a study is of a run that is under way, stopped or failed."""
+def _print_notes(found: dict[str, Any]) -> None:
+    """What to know about a study: of an unfinished run, or not of all that a run has learned."""
+    notes = [found["caveat"]] if found["caveat"] else []
     if not found["is_finished"]:
-        Console().print(
-            f"[yellow]note:[/] the run is not finished; this is its update {found['update']}",
-            highlight=False,
-        )
+        notes.append(f"the run is not finished; this is its update {found['update']}")
+    for note in notes:
+        Console().print(f"[yellow]note:[/] {note}", highlight=False)
 
 
 def _studies() -> ModuleType:

@@ -145,7 +145,7 @@ def impact_scores(
 
     Returns:
         By kind of event, such as `market order, moves the mid`; kinds that a table lacks at some
-        lag are left out.
+        lag, or that only one block of the real one has, are left out.
     """
     kinds = [(name, moves) for name, _, _ in _KINDS for moves in (False, True)]
     sums = [_block_sums(events, kinds, lags, num_blocks) for events in (real, sim)]
@@ -160,8 +160,7 @@ def impact_scores(
     floor = _gap(mixed(halves, sums[0]), mixed(1 - halves, sums[0]))
     found = {}
     for number, (name, moves) in enumerate(kinds):
-        counted = all((x[:, number, 1].sum(axis=0) > 0).all() for x in sums)
-        if counted:
+        if all(np.isfinite(x[..., number]).any() for x in (whole, drawn, floor)):
             label = f"{name}, {'moves' if moves else 'does not move'} the mid"
             found[label] = from_draws(whole[number], drawn[:, number], floor[:, number])
     return found

@@ -139,12 +139,15 @@ def quality_summary(events: pl.DataFrame, *, horizon_s: float = 10.0) -> dict[st
         `horizon_s` later), `price_impact_ticks` (their difference), `touch_depth` and `depth`
         (shares a side, time-weighted; NaN without depth columns), `imbalance_abs`,
         `volatility_ticks` (of one-second mid changes, per square root of a second),
-        `variance_ratio_10s` (ten seconds against one), `trades_per_minute`,
-        `messages_per_minute`, `cancel_share` (of the orders removed, those not executed).
+        `variance_ratio_10s` (ten seconds against one), `flow_r2_10s` (share of the variance of
+        mid changes over ten seconds that order-flow imbalance explains, linearly),
+        `trades_per_minute`, `messages_per_minute`, `cancel_share` (of the orders removed, those
+        not executed).
 
     References:
         Huang and Stoll (1996), Dealer versus auction markets, for the split of the effective
         spread into realized spread and price impact.
+        Cont, Kukanov and Stoikov (2014), as in `event_flow`, for the share that flow explains.
     """
     measured = with_measures(events)
     gap = (pl.col("time_ns").shift(-1) - pl.col("time_ns")).fill_null(0)
@@ -185,6 +188,7 @@ def quality_summary(events: pl.DataFrame, *, horizon_s: float = 10.0) -> dict[st
         "imbalance_abs": weighted(pl.col("imbalance").abs()),
         "volatility_ticks": float(np.std(changes)) if changes.size else float("nan"),
         "variance_ratio_10s": variance_ratio(changes, 10)[0] if changes.size >= 20 else np.nan,
+        "flow_r2_10s": _explained(order_flow_imbalance(events)),
         "trades_per_minute": num_trades * per_minute,
         "messages_per_minute": measured.height * per_minute,
         "cancel_share": num_cancels / num_removed if num_removed else float("nan"),
@@ -196,8 +200,20 @@ def _mean(values: pl.Series, weights: pl.Series) -> float:
     return float(values.to_numpy() @ w) / float(w.sum()) if w.sum() > 0 else float("nan")
 
 
-def order_flow_imbalance(events: pl.DataFrame, interval_ns: int = 10 * SECOND) -> pl.DataFrame:
-    """Order-flow imbalance and mid change by interval: columns time_ns, ofi (shares), change.
+def _explained(by_interval: pl.DataFrame) -> float:
+    """Squared correlation of `ofi` and `change`; NaN where one of them does not vary."""
+    x, y = (by_interval[name].to_numpy().astype(np.float64) for name in ("ofi", "change"))
+    if x.size < 3 or x.std() == 0 or y.std() == 0:
+        return float("nan")
+    return float(np.corrcoef(x, y)[0, 1] ** 2)
+
+
+def event_flow(events: pl.DataFrame) -> pl.DataFrame:
+    """What each event adds to the imbalance of order flow: columns time_ns, flow, change.
+
+    `flow` is in shares, positive where buyers gain: size added at or above the best bid, or taken
+    away at or below the best ask. `change` is that of the mid, in ticks. Events that leave a side
+    empty are left out, and so is the first one, which has none before it.
 
     References:
         Cont, Kukanov and Stoikov (2014), The price impact of order book events, Journal of
@@ -214,9 +230,13 @@ def order_flow_imbalance(events: pl.DataFrame, interval_ns: int = 10 * SECOND) -
         - pl.when(ask <= old["ask_price"]).then(pl.col("ask_size")).otherwise(0)
         + pl.when(ask >= old["ask_price"]).then(old["ask_size"]).otherwise(0)
     )
+    return quoted.select("time_ns", flow=flow, change=pl.col("mid").diff()).slice(1)
+
+
+def order_flow_imbalance(events: pl.DataFrame, interval_ns: int = 10 * SECOND) -> pl.DataFrame:
+    """`event_flow` summed by interval of time: columns time_ns, ofi (shares), change (ticks)."""
     return (
-        quoted.with_columns(flow=flow, change=pl.col("mid").diff())
-        .slice(1)
+        event_flow(events)
         .group_by(time_ns=pl.col("time_ns") // interval_ns * interval_ns, maintain_order=True)
         .agg(ofi=pl.col("flow").sum(), change=pl.col("change").sum())
     )

@@ -12,11 +12,14 @@ from typing import Final
 import polars as pl
 from lob_core.types import EventType, Side
 
-from lob_analysis.market.events import CANCELS, EXECUTIONS
-from lob_analysis.market.quality import SECOND, order_flow_imbalance
+from lob_analysis.market.events import CANCELS
+from lob_analysis.market.quality import SECOND, event_flow
 
 Quantity = Callable[[pl.DataFrame], pl.DataFrame]
 """Maps events with measures to columns time_ns and value."""
+
+FLOW_EVENTS: Final = 100
+"""Events over which order-flow imbalance is averaged."""
 
 
 def _column(value: pl.Expr, where: pl.Expr | None = None) -> Quantity:
@@ -58,13 +61,36 @@ def _depth(column: str) -> Quantity:
 
 
 def _volume_per_minute(events: pl.DataFrame) -> pl.DataFrame:
-    minute = pl.col("time_ns") // (60 * SECOND) * (60 * SECOND)
-    executed = pl.when(pl.col("event_type").is_in(EXECUTIONS)).then(pl.col("size")).otherwise(0)
-    return events.group_by(minute, maintain_order=True).agg(value=executed.sum().cast(pl.Float64))
+    """Visible executions of each second that has one, times 60.
+
+    LOB-Bench also corrects the first and the last second of its short sequences.
+    """
+    return (
+        events.filter(pl.col("event_type") == int(EventType.EXECUTE_VISIBLE))
+        .group_by(pl.col("time_ns") // SECOND * SECOND, maintain_order=True)
+        .agg(value=60.0 * pl.col("size").sum())
+    )
+
+
+def _mean_flow(events: pl.DataFrame) -> pl.DataFrame:
+    """Columns time_ns, value and change: after each event, the mean flow of the last ones."""
+    value = pl.col("flow").rolling_sum(FLOW_EVENTS) / FLOW_EVENTS
+    return event_flow(events).select("time_ns", "change", value=value)
 
 
 def _flow_imbalance(events: pl.DataFrame) -> pl.DataFrame:
-    return order_flow_imbalance(events).select("time_ns", value=pl.col("ofi").cast(pl.Float64))
+    return _mean_flow(events).select("time_ns", "value").drop_nulls()
+
+
+def _flow_before(direction: int) -> Quantity:
+    """Mean flow before the events that move the mid up (1), leave it (0) or move it down (-1)."""
+
+    def quantity(events: pl.DataFrame) -> pl.DataFrame:
+        before = _mean_flow(events).with_columns(pl.col("value").shift(1))
+        moved = before.filter(pl.col("change").sign() == direction)
+        return moved.select("time_ns", "value").drop_nulls()
+
+    return quantity
 
 
 def _time_to_cancel(events: pl.DataFrame) -> pl.DataFrame:
@@ -118,10 +144,18 @@ QUANTITIES: Final[dict[str, tuple[Quantity, str]]] = {
         _column(pl.col("size"), pl.col("event_type") == int(EventType.SUBMIT)),
         "shares",
     ),
-    "volume_per_minute": (_volume_per_minute, "shares"),
-    "order_flow_imbalance": (_flow_imbalance, "shares a 10 s"),
+    "vol_per_min": (_volume_per_minute, "shares"),
+    "ofi": (_flow_imbalance, "shares an event"),
+    "ofi_up": (_flow_before(1), "shares an event"),
+    "ofi_stay": (_flow_before(0), "shares an event"),
+    "ofi_down": (_flow_before(-1), "shares an event"),
 }
-"""Unconditional quantities with their units: LOB-Bench's under its names, and the last three."""
+"""Unconditional quantities with their units: LOB-Bench's 21 under its names, and
+`limit_order_size`.
+
+`ofi` is the mean `event_flow` of the last 100 events; `ofi_up`, `ofi_stay` and `ofi_down` are that
+mean just before an event that moves the mid up, leaves it, or moves it down.
+"""
 
 _MOVED: Final = (pl.col("mid") - pl.col("mid_before")).fill_null(0.0)
 _VOLATILITY: Final = (_MOVED**2).sum().over(pl.col("time_ns") // (60 * SECOND)).sqrt()

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from lob_analysis.pages.markup import escape, folded, number, picture, section, table
 from lob_analysis.pages.plots import BLUE, GRAY, INK, Picture, agent_name, people_name, style
-from lob_analysis.pages.study_tables import optional, percent, with_interval
+from lob_analysis.pages.study_tables import interval, optional, percent, with_interval
 from lob_analysis.runs.load import Run
 
 _SCALE: Final = [[0, "#1a7f52"], [0.5, "#ffffff"], [1, "#c0392b"]]
@@ -130,15 +130,18 @@ def attack_map(rows: list[dict[str, Any]], victim: str) -> Picture:
     """Loss by policies and scenario of one victim."""
     policies = list(dict.fromkeys(row["policy"] for row in rows))
     scenarios = list(dict.fromkeys(row["scenario"] for row in rows))
-    lost = {(row["policy"], row["scenario"]): row["damage"]["value"] for row in rows}
-    values = [[lost.get((policy, name)) for policy in policies] for name in scenarios]
-    limit = max((abs(value) for value in lost.values()), default=0.0) or 1.0
+    lost = {(row["policy"], row["scenario"]): row["damage"] for row in rows}
+    cells = [[lost.get((policy, name)) for policy in policies] for name in scenarios]
+    values = [[cell and cell["value"] for cell in line] for line in cells]
+    between = [[interval(cell) if cell else "" for cell in line] for line in cells]
+    limit = max((abs(damage["value"]) for damage in lost.values()), default=0.0) or 1.0
     figure = go.Figure(
         go.Heatmap(
             x=policies, y=[people_name(name) for name in scenarios], z=values, zmin=-limit,
             zmax=limit, colorscale=_SCALE, xgap=2, ygap=2, texttemplate="%{z:.3g}",
-            hovertemplate="%{x}, %{y}: %{z:.4g}<extra></extra>",
-            colorbar={"title": "lost", "thickness": 12},
+            customdata=between,
+            hovertemplate="%{x}, %{y}: %{z:.4g} (%{customdata})<extra></extra>",
+            colorbar={"title": "ticks x<br>shares lost", "thickness": 12},
         )
     )  # fmt: skip
     style(figure, height=130 + 34 * len(scenarios))
@@ -146,8 +149,8 @@ def attack_map(rows: list[dict[str, Any]], victim: str) -> Picture:
     figure.update_layout(margin_t=28)
     caption = (
         "PnL lost to each attack, ticks x shares: red hurts, green helps the victim. Columns are "
-        "policies as learned and policies trained on under an attack. Values within their interval "
-        "of zero (see the table) mean nothing."
+        "policies as learned and policies trained on under an attack. The pointer shows the 95 % "
+        "interval; where it contains zero, the attack may well cost nothing."
     )
     name = agent_name(victim)
     return Picture(f"What the {name} loses", caption, figure, f"attacks-{victim}")

@@ -13,8 +13,12 @@ from lob_analysis.pages.plots import people_name
 
 def with_interval(estimate: dict[str, Any]) -> str:
     """An estimate of a study file as `value (low to high)`."""
-    low, high = number(estimate["low"]), number(estimate["high"])
-    return f"{number(estimate['value'])} ({low} to {high})"
+    return f"{number(estimate['value'])} ({interval(estimate)})"
+
+
+def interval(estimate: dict[str, Any]) -> str:
+    """The interval of an estimate of a study file as `low to high`."""
+    return f"{number(estimate['low'])} to {number(estimate['high'])}"
 
 
 def exploitability_view(found: dict[str, Any]) -> Table:

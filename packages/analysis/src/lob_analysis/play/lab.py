@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lob_analysis.errors import RunError
 from lob_analysis.play.snapshots import UNITS, Snapshots, filled, read_population
+from lob_analysis.runs.load import NOT_THE_MIXTURE
 
 _KEEP_ALL: Final = 1_000_000
 """More checkpoints than there are: reading deletes none."""
@@ -52,6 +53,12 @@ class Lab:
     update: int
     snapshots: Snapshots | None = None
     is_finished: bool = True
+
+    @property
+    def caveat(self) -> str:
+        """What to keep in mind about results of `policies`; empty where they are all there is."""
+        is_psro = self.snapshots is not None and self.snapshots.unit == UNITS["psro"]
+        return NOT_THE_MIXTURE if is_psro else ""
 
 
 def read_config(path: Path) -> tuple[Config, str]:

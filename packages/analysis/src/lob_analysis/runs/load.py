@@ -62,6 +62,14 @@ _RUN_FILES: Final = (
 )
 
 
+NOT_THE_MIXTURE: Final = (
+    "This is a run of PSRO: what is evaluated and studied are its newest best responses, not the "
+    "mixture of all its policies that solves their game; `lob-analysis population` plays that game "
+    "and solves it."
+)
+"""What a reader must know about results of PSRO."""
+
+
 @dataclass(frozen=True)
 class Run:
     """A run folder, read.
@@ -188,6 +196,9 @@ def load_run(path: Path | str) -> Run:
         notices.append(
             f"Missing: {', '.join(missing)}. The parts of the report that need them are left out."
         )
+    populations = _read_populations(path, notices)
+    if "psro" in populations:
+        notices.append(NOT_THE_MIXTURE)
     return Run(
         path=path,
         config=config,
@@ -197,7 +208,7 @@ def load_run(path: Path | str) -> Run:
         summary=read_mapping(path / "evaluation.json", notices),
         matrix=read_table(path / "matrix.parquet", MATRIX_KEYS, notices),
         episodes=complete_episodes(read_table(path / "episodes.parquet", EPISODE_KEYS, notices)),
-        populations=_read_populations(path, notices),
+        populations=populations,
         book=read_table(path / "book.parquet", BOOK_KEYS, notices),
         studies=_read_studies(path, notices),
         notices=tuple(notices),
