@@ -13,6 +13,13 @@ import jax
 SCHEDULER_FLAG: Final = "--xla_cpu_enable_concurrency_optimized_scheduler"
 """XLA flag whose default can hang jax 0.10 on machines with two cores."""
 
+QUICK_OPTIONS: Final[dict[str, str | bool]] = {
+    "xla_backend_optimization_level": "0",
+    **({"xla_cpu_use_fusion_emitters": False} if jax.__version_info__ < (0, 11) else {}),
+}
+"""XLA's options for programs that run on a CPU for a moment only: no optimization, and before JAX
+0.11 the older of its two emitters. A third of the time to compile, several times that to run."""
+
 DeviceName = Literal["auto", "cpu", "gpu"]
 """What a user may ask for."""
 
@@ -35,15 +42,12 @@ def configure_cpu() -> None:
 
 
 def compile_quickly() -> None:
-    """Has XLA spend little time on compiling for a CPU; for tests, whose programs run for a moment.
+    """Sets `QUICK_OPTIONS` for all programs; for tests.
 
-    The optimizer is off, and before JAX 0.11 the older of XLA's two emitters makes the code, which
-    takes half the time. Flags that the user has set stay. Call it before JAX runs anything.
+    Flags that the user has set stay. Call it before JAX runs anything.
     """
     flags = os.environ.get("XLA_FLAGS", "")
-    wanted = {"--xla_backend_optimization_level": "0"}
-    if jax.__version_info__ < (0, 11):
-        wanted["--xla_cpu_use_fusion_emitters"] = "false"
+    wanted = {f"--{name}": str(value).lower() for name, value in QUICK_OPTIONS.items()}
     added = [f"{name}={value}" for name, value in wanted.items() if name not in flags]
     os.environ["XLA_FLAGS"] = " ".join([flags, *added]).strip()
 

@@ -288,12 +288,10 @@ class DeviationSearch:
             functools.partial(responder.prepare, agents, self._params["train"])
             for responder in self._responders.values()
         ]
-        players = {id(self._player)}
         tasks.append(functools.partial(self._prepare_policies, agents))
-        for rule in (rule for rules in self._scripted.values() for rule in rules.values()):
-            if id(rule.player) not in players:
-                players.add(id(rule.player))
-                tasks.append(functools.partial(rule.prepare, agents))
+        rules = (rule for rules in self._scripted.values() for rule in rules.values())
+        others = {id(rule.player): rule for rule in rules if not rule.is_own}
+        tasks += [functools.partial(rule.prepare, agents) for rule in others.values()]
         side_by_side(tasks)
 
     def _prepare_policies(self, agents: dict[str, Any]) -> None:

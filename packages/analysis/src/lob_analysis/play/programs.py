@@ -9,15 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Any
 
 import jax
-
-_QUICK: Final[dict[str, str | bool]] = {
-    "xla_backend_optimization_level": "0",
-    **({"xla_cpu_use_fusion_emitters": False} if jax.__version_info__ < (0, 11) else {}),
-}
-"""Compiler options on CPUs: a third of the time to compile, several times that to run."""
+from lob_core.runtime import QUICK_OPTIONS
 
 
 class Program:
@@ -25,7 +20,7 @@ class Program:
 
     Args:
         function: traced when it is first needed.
-        is_quick: compile it with little optimization; for what runs two or three times.
+        is_quick: compile it with `QUICK_OPTIONS` on CPUs; for what runs two or three times.
     """
 
     def __init__(self, function: Callable[..., Any], *, is_quick: bool = False) -> None:
@@ -42,7 +37,7 @@ class Program:
         leaves, structure = jax.tree.flatten(arguments)
         place = (structure, tuple(jax.typeof(leaf) for leaf in leaves))
         if place not in self._compiled:
-            options = _QUICK if self._is_quick and jax.default_backend() == "cpu" else None
+            options = QUICK_OPTIONS if self._is_quick and jax.default_backend() == "cpu" else None
             lowered = self._function.lower(*arguments)
             self._compiled[place] = lowered.compile(compiler_options=options)
         return self._compiled[place]

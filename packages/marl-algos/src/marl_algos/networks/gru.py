@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from marl_algos.networks.precision import multiply
+from marl_algos.networks.rows import by_rows
 
 Array: TypeAlias = jax.Array
 Gates: TypeAlias = tuple[Array, Array, Array]
@@ -67,9 +68,8 @@ class _InputGates(nn.Module):
         size = self.features
         kernel = self.param("kernel", nn.initializers.orthogonal(), (x.shape[-1], 3 * size))
         bias = self.param("bias", nn.initializers.zeros, (3 * size,))
-        rows = x.reshape(-1, x.shape[-1])
         r, z, n = (
-            (multiply(rows, part, self.precision) + shift).reshape(*x.shape[:-1], size)
+            by_rows(partial(multiply, right=part, precision=self.precision), x) + shift
             for part, shift in zip(_gates_of(kernel), _gates_of(bias), strict=True)
         )
         return r, z, n

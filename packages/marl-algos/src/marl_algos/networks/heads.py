@@ -19,6 +19,7 @@ from marl_algos.networks.distributions import (
     TanhNormal,
 )
 from marl_algos.networks.precision import of_layer
+from marl_algos.networks.rows import by_rows
 
 Array: TypeAlias = jax.Array
 
@@ -49,9 +50,8 @@ class PolicyHead(nn.Module):
         def dense(size: int) -> Array:
             init = nn.initializers.orthogonal(POLICY_GAIN)
             computed = of_layer(self.precision, is_last=True)
-            rows = features.reshape(-1, features.shape[-1])  # one batch axis is faster on CPUs
-            output: Array = nn.Dense(size, kernel_init=init, **computed)(rows)
-            return output.reshape(*features.shape[:-1], size)
+            output: Array = by_rows(nn.Dense(size, kernel_init=init, **computed), features)
+            return output
 
         if isinstance(self.space, Discrete):
             return Categorical(dense(self.space.n))
@@ -99,9 +99,9 @@ class ValueHead(nn.Module):
         """Values `[...]` of features `[..., F]`."""
         init = nn.initializers.orthogonal(VALUE_GAIN)
         computed = of_layer(self.precision, is_last=True)
-        rows = features.reshape(-1, features.shape[-1])  # one batch axis is faster on CPUs
-        output: Array = nn.Dense(1, kernel_init=init, name="output", **computed)(rows)
-        return output.reshape(features.shape[:-1])
+        layer = nn.Dense(1, kernel_init=init, name="output", **computed)
+        output: Array = by_rows(layer, features)
+        return output[..., 0]
 
 
 def rescale_value_head(params: Any, old: RunningMoments, new: RunningMoments) -> Any:

@@ -13,6 +13,7 @@ from marl_envs.spaces import MultiDiscrete, Space
 
 from marl_algos.networks.gru import GRU
 from marl_algos.networks.precision import of_layer
+from marl_algos.networks.rows import by_rows
 from marl_algos.networks.state_space import S5Stack
 from marl_algos.settings import NetworkConfig
 
@@ -44,11 +45,15 @@ class FeedForward(nn.Module):
     def __call__(self, x: Array) -> Array:
         """Features `[..., sizes[-1]]` of inputs `[..., F]`."""
         init, computed = nn.initializers.orthogonal(HIDDEN_GAIN), of_layer(self.precision)
-        rows = x.reshape(-1, x.shape[-1])  # one batch axis is faster on CPUs
-        for size in self.sizes:
-            rows = nn.Dense(size, kernel_init=init, **computed)(rows)
-            rows = _FUNCTIONS[self.activation](rows)
-        return rows.reshape(*x.shape[:-1], -1)
+
+        def layers(rows: Array) -> Array:
+            for size in self.sizes:
+                rows = nn.Dense(size, kernel_init=init, **computed)(rows)
+                rows = _FUNCTIONS[self.activation](rows)
+            return rows
+
+        features: Array = by_rows(layers, x)
+        return features
 
 
 class Torso(nn.Module):
