@@ -60,6 +60,18 @@ def test_default_params__have_the_mean_rates_of_zero_intelligence(make):
     np.testing.assert_allclose(mean_rates(params, arrivals(params)), wanted, rtol=1e-5)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_mean_rates__solve_the_stationary_equations(seed):
+    rng = np.random.default_rng(seed)
+    radius = rng.uniform(0.1, 0.95)
+    matrix = rng.exponential(size=(4, 4))
+    matrix *= radius / np.abs(np.linalg.eigvals(matrix)).max()
+    decay, constant = rng.uniform(0.5, 20.0), rng.exponential(size=4).astype(np.float32)
+    params = MODEL.default_params().replace(excitation=matrix * decay, decay=decay)
+    wanted = np.linalg.solve(np.eye(4) - matrix, constant)
+    np.testing.assert_allclose(jax.jit(mean_rates)(params, constant), wanted, rtol=1e-4)
+
+
 def test_simulate__has_the_stationary_mean_rates():
     _, time, *_ = many_chains()
     horizon = 12.0

@@ -11,7 +11,9 @@ from typing import Final, Literal, get_args
 import jax
 
 SCHEDULER_FLAG: Final = "--xla_cpu_enable_concurrency_optimized_scheduler"
-"""XLA flag whose default can hang jax 0.10 on machines with two cores."""
+"""XLA flag under whose default batched decompositions of JAX 0.10 (`jnp.linalg.qr` under `vmap`)
+that run side by side hang: each waits on a thread of XLA's pool for tasks of the same pool. Turned
+off, it keeps most of them apart, not those of nested calls."""
 
 QUICK_OPTIONS: Final[dict[str, str | bool]] = {
     "xla_backend_optimization_level": "0",

@@ -212,8 +212,12 @@ def mean_rates(params: HawkesParams, constant: Array) -> Array:
     Returns:
         `[4]` float32, per second.
     """
-    rates: Array = jnp.linalg.solve(jnp.eye(NUM_KINDS) - branching_matrix(params), constant)
-    return rates
+    matrix = jnp.eye(NUM_KINDS) - branching_matrix(params)
+    system = jnp.concatenate([matrix, constant[:, None]], axis=1)
+    for kind in range(NUM_KINDS):  # Gauss-Jordan elimination: an M-matrix needs no pivots
+        row = system[kind] / system[kind, kind]
+        system = (system - system[:, kind, None] * row).at[kind].set(row)
+    return system[:, -1]
 
 
 def check_stationary(params: HawkesParams) -> None:

@@ -24,6 +24,7 @@ from marl_algos.learners.replay import Experience, Replay
 from marl_algos.moments import RunningMoments, masked_mean
 from marl_algos.networks.action_codes import ActionCode
 from marl_algos.networks.heads import POLICY_GAIN, VALUE_GAIN, check_action_space
+from marl_algos.networks.initializers import orthogonal
 from marl_algos.networks.precision import of_layer
 from marl_algos.networks.torsos import FeedForward
 from marl_algos.settings import NetworkConfig, TypeConfig
@@ -52,7 +53,7 @@ class DeterministicNetwork(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """`[..., size]` of inputs `[..., F]`."""
-        config, init = self.config, nn.initializers.orthogonal(self.gain)
+        config, init = self.config, orthogonal(self.gain)
         x = FeedForward(config.hidden, config.activation, config.precision)(x)
         computed = of_layer(config.precision, is_last=True)
         output: Array = nn.Dense(self.size, kernel_init=init, **computed)(x)

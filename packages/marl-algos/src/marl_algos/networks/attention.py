@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from marl_algos.networks.initializers import orthogonal
 from marl_algos.networks.precision import of_layer
 from marl_algos.networks.torsos import HIDDEN_GAIN
 
@@ -46,7 +47,7 @@ class AgentAttention(nn.Module):
         computed = of_layer(self.precision)
 
         def dense(size: int, name: str, x: Array) -> Array:
-            init = nn.initializers.orthogonal(HIDDEN_GAIN)
+            init = orthogonal(HIDDEN_GAIN)
             output: Array = nn.Dense(size, kernel_init=init, name=name, **computed)(x)
             return output
 

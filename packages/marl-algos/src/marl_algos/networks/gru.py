@@ -14,6 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from marl_algos.networks.initializers import orthogonal
 from marl_algos.networks.precision import multiply
 from marl_algos.networks.rows import by_rows
 
@@ -66,7 +67,7 @@ class _InputGates(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Gates:
         size = self.features
-        kernel = self.param("kernel", nn.initializers.orthogonal(), (x.shape[-1], 3 * size))
+        kernel = self.param("kernel", orthogonal(), (x.shape[-1], 3 * size))
         bias = self.param("bias", nn.initializers.zeros, (3 * size,))
         r, z, n = (
             by_rows(partial(multiply, right=part, precision=self.precision), x) + shift
@@ -177,6 +178,6 @@ def _gates_of(x: Array) -> Gates:
 
 def _orthogonal_blocks(key: Array, shape: tuple[int, int]) -> Array:
     """Three orthogonal square matrices side by side, one for each gate."""
-    initializer = nn.initializers.orthogonal()
+    initializer = orthogonal()
     keys = jax.random.split(key, 3)
     return jnp.concatenate([initializer(k, (shape[0], shape[0])) for k in keys], axis=1)

@@ -18,6 +18,7 @@ from marl_algos.networks.distributions import (
     ScaledBeta,
     TanhNormal,
 )
+from marl_algos.networks.initializers import orthogonal
 from marl_algos.networks.precision import of_layer
 from marl_algos.networks.rows import by_rows
 
@@ -48,7 +49,7 @@ class PolicyHead(nn.Module):
         """The distribution given features `[..., F]`."""
 
         def dense(size: int) -> Array:
-            init = nn.initializers.orthogonal(POLICY_GAIN)
+            init = orthogonal(POLICY_GAIN)
             computed = of_layer(self.precision, is_last=True)
             output: Array = by_rows(nn.Dense(size, kernel_init=init, **computed), features)
             return output
@@ -97,7 +98,7 @@ class ValueHead(nn.Module):
     @nn.compact
     def __call__(self, features: Array) -> Array:
         """Values `[...]` of features `[..., F]`."""
-        init = nn.initializers.orthogonal(VALUE_GAIN)
+        init = orthogonal(VALUE_GAIN)
         computed = of_layer(self.precision, is_last=True)
         layer = nn.Dense(1, kernel_init=init, name="output", **computed)
         output: Array = by_rows(layer, features)

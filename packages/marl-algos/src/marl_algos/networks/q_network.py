@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from marl_algos.networks.heads import VALUE_GAIN
+from marl_algos.networks.initializers import orthogonal
 from marl_algos.networks.precision import of_layer
 from marl_algos.networks.torsos import Torso
 from marl_algos.settings import NetworkConfig
@@ -50,7 +51,7 @@ class QNetwork(nn.Module):
         carry, features = Torso(self.config, self.vocabulary, name="torso")(carry, obs, reset)
 
         def dense(size: int, name: str) -> Array:
-            init = nn.initializers.orthogonal(VALUE_GAIN)
+            init = orthogonal(VALUE_GAIN)
             computed = of_layer(self.config.precision, is_last=True)
             output: Array = nn.Dense(size, kernel_init=init, name=name, **computed)(features)
             return output

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from marl_envs.spaces import MultiDiscrete, Space
 
 from marl_algos.networks.gru import GRU
+from marl_algos.networks.initializers import orthogonal
 from marl_algos.networks.precision import of_layer
 from marl_algos.networks.rows import by_rows
 from marl_algos.networks.state_space import S5Stack
@@ -44,7 +45,7 @@ class FeedForward(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """Features `[..., sizes[-1]]` of inputs `[..., F]`."""
-        init, computed = nn.initializers.orthogonal(HIDDEN_GAIN), of_layer(self.precision)
+        init, computed = orthogonal(HIDDEN_GAIN), of_layer(self.precision)
 
         def layers(rows: Array) -> Array:
             for size in self.sizes:
