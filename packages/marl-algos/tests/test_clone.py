@@ -149,6 +149,7 @@ def test_clone__of_avellaneda_stoikov_and_twap_starts_a_run(tmp_path):
     ("overrides", "message"),
     [
         (["+clone.rules.market_maker=continuous_quotes"], "has no action 0"),
+        (["+clone.choices.nosuch=3"], "choices are given for ['nosuch']; the types are ["),
         (["+clone.choices.execution=99"], "rule 'twap' of 'execution' has no action 99"),
         (["clone.held_out=1.0"], "clone.held_out is 1.0"),
         (["clone.learning_rate=0.0"], "clone.learning_rate is 0.0"),

@@ -10,8 +10,7 @@ import pytest
 from lob_core import engine
 from lob_core.backends import pallas_gpu
 from lob_core.testing.programs import TRITON, count_branches, custom_calls, lower_for_cuda
-from marl_algos import NetworkConfig, PPOConfig, TypeConfig, make_learner, rollout, testing
-from marl_algos.learners import offpolicy
+from marl_algos import NetworkConfig, PPOConfig, TypeConfig, make_learner, testing
 from marl_algos.settings_replay import DQNConfig
 from marl_envs import AgentSpec, EnvConfig, MarketEnv, batching
 from marl_envs.testing import record_windows
@@ -45,8 +44,7 @@ def test_update__lowers_for_cuda_with_one_kernel_a_step_and_without_branches(mon
     device = types.SimpleNamespace(platform="gpu")
     monkeypatch.setattr(engine, "local_devices", lambda: [device])
     monkeypatch.setattr(pallas_gpu, "is_available", lambda: True)
-    for module in (rollout, batching):
-        monkeypatch.setattr(module, "prefers_branches", lambda: False)
+    monkeypatch.setattr(batching, "prefers_branches", lambda: False)
     agents = (AgentSpec("market_maker"), AgentSpec("execution"))
     env = MarketEnv(EnvConfig(agents=agents, num_steps=4, messages_per_step=4, num_slots=16))
     learner = ppo_on(env, "bfloat16")
@@ -69,8 +67,7 @@ def test_replay_update__without_branches_is_the_same(monkeypatch):
     start = jax.jit(learner.init)(jax.random.key(0), None)
     found, branches = [], []
     for prefers in (True, False):
-        for module in (rollout, offpolicy):
-            monkeypatch.setattr(module, "prefers_branches", lambda prefers=prefers: prefers)
+        monkeypatch.setattr(batching, "prefers_branches", lambda prefers=prefers: prefers)
         lowered = jax.jit(lambda state: learner.update(state, None)).lower(start)
         branches.append(count_branches(lowered.as_text()))
         update, state, losses = lowered.compile(), start, []

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from lob_core.testing.programs import count_branches
 from marl_algos import testing
 from marl_algos.learners.ippo import PPO
 from marl_algos.learners.mappo import joint_observation
@@ -49,7 +50,7 @@ def test_collect__done_before_and_done_after_a_step_are_two_arrays():
 def test_collect__truncation_bootstraps_from_the_observation_before_the_reset(
     monkeypatch, has_branches
 ):
-    monkeypatch.setattr("marl_algos.rollout.prefers_branches", lambda: has_branches)
+    monkeypatch.setattr("marl_envs.batching.prefers_branches", lambda: has_branches)
 
     class Clock(testing.EndlessReward):
         def observe(self, state):
@@ -69,6 +70,19 @@ def test_collect__truncation_bootstraps_from_the_observation_before_the_reset(
     )["agent"]
     np.testing.assert_allclose(row.final_value[4], final, rtol=1e-5)
     assert not row.final_value[:4].any()
+
+
+def test_collect__seeds_side_by_side_share_the_branches_of_resets_and_bootstraps():
+    env = testing.EndlessReward()
+    types = {name: TypeConfig(PPOConfig(num_minibatches=1), SMALL) for name in env.groups}
+    ppo = PPO(env, types, num_envs=3, num_steps=4, num_updates=1)
+    keys = jax.random.split(jax.random.key(0), 2)
+
+    def update(key):
+        return ppo.update(ppo.init(key, None), None)
+
+    assert count_branches(jax.jit(update).lower(keys[0]).as_text()) == 2
+    assert count_branches(jax.jit(jax.vmap(update)).lower(keys).as_text()) == 2
 
 
 def test_collect__agents_that_finished_early_are_masked_until_the_next_episode():

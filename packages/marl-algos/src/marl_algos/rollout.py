@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
-from lob_core.runtime import prefers_branches
+from marl_envs.batching import compute_if_any
 
 from marl_algos.networks import Carry
 from marl_algos.types import (
@@ -140,7 +140,7 @@ def step_batch(
     final_obs = flatten_obs(env, obs)
     done = info["episode"]["done"]
 
-    def reset(_: None) -> tuple[dict[str, Array], Any]:
+    def reset() -> tuple[dict[str, Array], Any]:
         fresh = reset_batch(env, key_reset, params, num_envs)
 
         def pick(new: Array, old: Array) -> Array:
@@ -149,12 +149,7 @@ def step_batch(
         picked: tuple[dict[str, Array], Any] = jax.tree.map(pick, fresh, (final_obs, env_state))
         return picked
 
-    if prefers_branches():
-        next_obs, next_state = jax.lax.cond(
-            jnp.any(done), reset, lambda _: (final_obs, env_state), None
-        )
-    else:
-        next_obs, next_state = reset(None)
+    next_obs, next_state = compute_if_any(jnp.any(done), reset, (final_obs, env_state))
     return EnvStep(
         next_state,
         next_obs,
@@ -291,17 +286,12 @@ def _final_values(
     """Values of the last observations of truncated episodes, `[B, A]` by type, 0 elsewhere."""
     anywhere = jnp.any(jnp.stack([jnp.any(flags) for flags in truncated.values()]))
 
-    def bootstrap(_: None) -> dict[str, Array]:
+    def bootstrap() -> dict[str, Array]:
         values = value(after.final_obs, carry, jnp.zeros_like(after.done))
         return {name: jnp.where(flags, values[name], 0.0) for name, flags in truncated.items()}
 
-    def nothing(_: None) -> dict[str, Array]:
-        return {name: jnp.zeros(flags.shape, jnp.float32) for name, flags in truncated.items()}
-
-    if not prefers_branches():
-        return bootstrap(None)
-    bootstrapped: dict[str, Array] = jax.lax.cond(anywhere, bootstrap, nothing, None)
-    return bootstrapped
+    nothing = {name: jnp.zeros(flags.shape, jnp.float32) for name, flags in truncated.items()}
+    return compute_if_any(anywhere, bootstrap, nothing)
 
 
 def _reduce_step(

@@ -72,8 +72,8 @@ def demonstrate(
         key: consumed.
 
     Raises:
-        ValueError: if a type has no rule, or a rule, its choice or the learner's scheme cannot be
-            imitated.
+        ValueError: if a type has no rule, a rule or a choice is of no type, or a rule, its choice
+            or the learner's scheme cannot be imitated.
     """
     played = _rule_market(env, rules, choices)
     params = calibrated_params(played, params, params)
@@ -119,10 +119,11 @@ def _rule_market(env: MarketEnv, rules: Mapping[str, str], choices: Mapping[str,
     """
     if set(rules) != set(env.groups):
         raise ValueError(f"rules are given for {sorted(rules)}; the types are {sorted(env.groups)}")
+    unknown = sorted(set(choices) - set(env.groups))
+    if unknown:
+        raise ValueError(f"choices are given for {unknown}; the types are {sorted(env.groups)}")
     played = with_baselines(env, {name: Baseline(rule, rule) for name, rule in rules.items()})
     for t in env.types:
-        if t.name not in rules:
-            continue
         if t.terms.has_feed_latency:
             raise ValueError(f"agents {t.name!r} see the market late and cannot be imitated")
         space = played.groups[t.name].action_space

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeAlias
 import jax
 import jax.numpy as jnp
 from flax import struct
-from lob_core.runtime import prefers_branches
+from marl_envs.batching import compute_if_any
 
 from marl_algos.learners.advantages import discounted_sums
 from marl_algos.learners.common import LearnerBase, is_finite, weight_of_past
@@ -165,7 +165,7 @@ class ReplayLearner(LearnerBase):
         replay = state.replay.add(rows, carry)
         steps = self.common.num_gradient_steps
 
-        def learn(_: None) -> tuple[Any, Any]:
+        def learn() -> tuple[Any, Any]:
             def step(now: tuple[Any, Any], index: Array) -> tuple[Any, Any]:
                 agents, shared, numbers = self.gradient_step(
                     *now,
@@ -179,18 +179,16 @@ class ReplayLearner(LearnerBase):
             now, numbers = jax.lax.scan(step, (agents, state.shared), jnp.arange(steps))
             return now, jax.tree.map(jnp.mean, numbers)
 
-        def wait(_: None) -> tuple[Any, Any]:
-            shapes = jax.eval_shape(learn, None)[1]
-            numbers = jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan, x.dtype), shapes)
-            return (agents, state.shared), numbers
-
+        blank = jax.tree.map(
+            lambda x: jnp.full(x.shape, jnp.nan, x.dtype), jax.eval_shape(learn)[1]
+        )
+        before = (agents, state.shared), blank
         is_ready = replay.count * self.num_envs * self.num_steps >= self.common.learning_starts
-        if prefers_branches():
-            (learned, shared), numbers = jax.lax.cond(is_ready, learn, wait, None)
-        else:
-            (learned, shared), numbers = jax.tree.map(
-                lambda new, old: jnp.where(is_ready, new, old), learn(None), wait(None)
-            )
+        (learned, shared), numbers = jax.tree.map(
+            lambda new, old: jnp.where(is_ready, new, old),
+            compute_if_any(is_ready, learn, before),
+            before,
+        )
         finite = is_finite((learned, shared))
         for name, own in numbers.items():
             metrics["agents"][name] |= own

@@ -67,7 +67,12 @@ def verdict(difference: dict[str, float]) -> str:
 
 
 def _cell(value: dict[str, float], with_interval: bool) -> str:
-    mean = f"{value['mean']:,.4g}"
+    mean = _number(value["mean"])
     if not with_interval:
         return mean
-    return f"{mean} [{value['low']:,.3g}, {value['high']:,.3g}]"
+    return f"{mean} ({_number(value['low'])} to {_number(value['high'])})"
+
+
+def _number(value: float) -> str:
+    """Four significant digits, or all before the point; thousands apart."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
