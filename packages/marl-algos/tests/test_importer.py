@@ -93,6 +93,12 @@ def test_command__files_of_another_form_are_refused(tmp_path, capsys):
     file.write_text('{"world_config": {}}')
     assert importer.main([str(file), str(file)]) == 2
     assert "dict_of_agents_configs" in capsys.readouterr().err
+    for text, message in (("{broken", "env.json: Expecting"), ("[]", "env.json: holds list")):
+        file.write_text(text)
+        assert importer.main([str(file), str(file)]) == 2
+        assert message in capsys.readouterr().err
+    assert importer.main([str(tmp_path / "none.json"), str(file)]) == 2
+    assert "none.json: No such file" in capsys.readouterr().err
     bad = {**WORLD, "dict_of_agents_configs": {"Clown": {}}}
     with pytest.raises(ValueError, match=r"\['Clown'\] are unknown"):
         importer.import_config(bad, LEARNING)

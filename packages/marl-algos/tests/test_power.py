@@ -97,3 +97,10 @@ def test_market_proof__plans_five_seeds_on_modelled_and_on_recorded_flow(capsys)
     assert len(market_proof.plan([])) == 1
     assert market_proof.main(["typo=1"]) == 2
     assert "unknown configuration key" in capsys.readouterr().err
+
+
+def test_market_proof__says_that_data_are_missing_before_it_trains(tmp_path, capsys):
+    root = tmp_path / "runs"
+    assert market_proof.main([f"data.path={tmp_path / 'none'}", f"run.root={root}"]) == 2
+    assert "none" in capsys.readouterr().err
+    assert not root.exists()

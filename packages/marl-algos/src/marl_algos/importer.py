@@ -286,6 +286,23 @@ def render(imported: Imported) -> str:
     return f"# @package _global_\n# Imported from a configuration of JaxMARL-HFT.\n{body}"
 
 
+def _read(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
+    """The object that a file holds.
+
+    Raises:
+        ValueError: naming the file, if it cannot be read or holds something else.
+    """
+    try:
+        found = parse(path.read_text())
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from error
+    except (ValueError, yaml.YAMLError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path}: holds {type(found).__name__}, not an object with keys")
+    return found
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     parser = argparse.ArgumentParser(
@@ -297,12 +314,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("-o", "--output", type=Path, help="file to write; standard output if none")
     options = parser.parse_args(arguments)
     try:
-        world = json.loads(options.environment.read_text())
-        learning = yaml.safe_load(options.learning.read_text())
-        if not isinstance(world, dict) or not isinstance(learning, dict):
-            raise ValueError("both files must hold an object")
+        world = _read(options.environment, json.loads)
+        learning = _read(options.learning, yaml.safe_load)
         imported = import_config(world, learning)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except ValueError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     if options.output is None:

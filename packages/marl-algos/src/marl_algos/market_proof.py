@@ -11,6 +11,7 @@ Avellaneda-Stoikov and doing nothing, with intervals over seeds and stretches of
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,12 +50,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: overrides; None takes those of the process.
     """
-    overrides = sys.argv[1:] if arguments is None else arguments
+    parser = argparse.ArgumentParser(
+        prog="python -m marl_algos.market_proof",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("overrides", nargs="*", help="Hydra overrides of all runs")
+    overrides = parser.parse_args(arguments).overrides
     configure_cpu()
 
     def work() -> None:
         configs = [load_config(run) for run in plan(overrides)]  # mistakes come before any run
-        folders: list[Path] = [run_session(config, Training)[0].path for config in configs]
+        folders: list[Path] = []
+        for config in reversed(configs):  # recorded data first: they may be missing
+            folders.insert(0, run_session(config, Training)[0].path)
         for folder in folders:
             print_effects(folder)
 

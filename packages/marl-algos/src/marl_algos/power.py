@@ -7,11 +7,12 @@ edge that such an experiment shows four times in five, and how many seeds would 
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -218,13 +219,16 @@ def _cells(found: Effect) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m marl_algos.power RUN_FOLDER ...`; returns the exit code."""
-    folders: Any = sys.argv[1:] if arguments is None else arguments
+    parser = argparse.ArgumentParser(
+        prog="python -m marl_algos.power",
+        description="What the evaluation of several seeds shows, and what more would decide.",
+    )
+    parser.add_argument("runs", type=Path, nargs="+", help="folders of runs, e.g. runs/NAME")
+    folders = parser.parse_args(arguments).runs
 
     def work() -> None:
-        if not folders:
-            raise CheckpointError("name the folder of a run, e.g. runs/NAME")
         for folder in folders:
-            print_effects(Path(folder))
+            print_effects(folder)
 
     return exit_code(work)
 
