@@ -135,7 +135,7 @@ def test_calibrate__options_out_of_range_are_refused(tmp_path, store):
 
 
 BAD_FILES: list[tuple[Callable[[dict[str, Any]], object], str]] = [
-    (lambda content: content.clear(), "is no calibration: KeyError"),
+    (lambda content: content.clear(), "is no calibration: it has no 'model'"),
     (lambda content: content.update(model="ising"), "is of model 'ising'; the models are zero_"),
     (lambda content: content["settings"].update(depth=3), "unexpected keyword argument 'depth'"),
     (lambda content: content["settings"].update(num_levels=0), "num_levels is 0"),
@@ -153,7 +153,7 @@ def test_load_calibration__what_is_wrong_is_named(tmp_path, fitted, spoil, reaso
     with pytest.raises(LobDataError, match=reason) as caught:
         load_calibration(path)
     assert caught.value.path == path
-    with pytest.raises(LobDataError, match="is no calibration"):
+    with pytest.raises(LobDataError, match="cannot be read: No such file"):
         load_calibration(tmp_path / "missing.json")
 
 

@@ -63,7 +63,7 @@ def test_prepare_describe__store_and_json(capsys, monkeypatch, tmp_path, raw):
     code, out, _ = run(capsys, monkeypatch, "prepare", raw, store, *options, "--json")
     assert (code, json.loads(out)["unchanged"]) == (0, False)
     code, out, _ = run(capsys, monkeypatch, "prepare", raw, store, *options)
-    assert (code, out.endswith("unchanged, 1 days\n")) == (0, True)
+    assert (code, out.endswith("unchanged, 1 day\n")) == (0, True)
     code, out, _ = run(capsys, monkeypatch, "describe", store, "--json")
     chosen = json.loads(out)["options"]
     assert code == 0
@@ -93,6 +93,22 @@ def test_prepare__an_error_is_one_line_and_exits_two(capsys, monkeypatch, tmp_pa
     assert err.count("\n") == 1
     assert "does not exist" in err
     assert not (tmp_path / "store").exists()
+
+
+def test_prepare__a_place_that_cannot_be_written_is_one_line(capsys, monkeypatch, tmp_path, raw):
+    (tmp_path / "file").write_text("")
+    code, out, err = run(capsys, monkeypatch, "prepare", raw, tmp_path / "file" / "store")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"lob-data: error: {tmp_path / 'file' / 'store'}")
+    assert err.endswith(": Not a directory\n")
+    assert err.count("\n") == 1
+
+
+def test_calibrate__a_place_that_is_missing_is_said_before_the_fit(capsys, monkeypatch, tmp_path):
+    save = tmp_path / "missing" / "fitted.json"
+    code, _, err = run(capsys, monkeypatch, "calibrate", tmp_path, "--save", save)
+    assert code == 2
+    assert err == f"lob-data: error: --save is {save}, but there is no folder {save.parent}\n"
 
 
 def test_describe__no_store_exits_two(capsys, monkeypatch, tmp_path):

@@ -154,7 +154,8 @@ def prepare(
         }
         print_json(content)
     elif report.is_unchanged:
-        sys.stdout.write(f"{report.store}: unchanged, {len(report.days)} days\n")
+        count = len(report.days)
+        sys.stdout.write(f"{report.store}: unchanged, {count} day{'s' if count > 1 else ''}\n")
     else:
         print_manifest(report.store, open_store(report.store).manifest)
     warn(report.failures)
@@ -196,6 +197,8 @@ def calibrate(
 
     `lob-data synthesize RAW --params FILE` draws order flow from what `--save FILE` wrote.
     """
+    if save is not None and not save.parent.is_dir():
+        raise OptionError(f"--save is {save}, but there is no folder {save.parent}")
     chosen = None if split == "all" else split
     with show_progress(f"fitting {model}"):
         result = fit_model(out, model=model, num_levels=levels, ticker=ticker, split=chosen)
@@ -273,8 +276,13 @@ def main() -> None:
     try:
         app()
     except LobDataError as error:
-        sys.stderr.write(f"lob-data: error: {error}\n")
-        raise SystemExit(EXIT_ERROR) from None
+        reason = str(error)
+    except OSError as error:  # a full disk, a folder that may not be written
+        reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    else:
+        return
+    sys.stderr.write(f"lob-data: error: {reason}\n")
+    raise SystemExit(EXIT_ERROR)
 
 
 if __name__ == "__main__":

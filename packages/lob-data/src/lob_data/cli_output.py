@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ from lob_data.progress import Progress as ReportProgress
 from lob_data.verify import VerifyReport
 
 _LEAST_WIDTH: Final = 100
+_MOST_ROWS: Final = 21
+"""Rows of a table of parameters; of longer ones, such as 128 quantiles of sizes, some are shown."""
 
 
 @contextmanager
@@ -61,8 +64,11 @@ def print_calibration(result: Calibration) -> None:
     leaves = {name: np.asarray(leaf) for name, leaf in leaves_of(result.params).items()}
     for length in dict.fromkeys(leaf.shape[0] for leaf in leaves.values() if leaf.ndim == 1):
         columns = {name: leaf for name, leaf in leaves.items() if leaf.shape == (length,)}
-        table = Table("", *columns, title=result.name)
-        for i in range(length):
+        rows = np.unique(np.linspace(0, length - 1, min(length, _MOST_ROWS)).round().astype(int))
+        is_short = len(rows) < length
+        title = f"{result.name}, {len(rows)} of {length} rows" if is_short else result.name
+        table = Table("", *columns, title=title)
+        for i in rows:
             table.add_row(str(i + 1), *(f"{column[i]:.4g}" for column in columns.values()))
         console.print(table)
     for name, leaf in leaves.items():
@@ -89,7 +95,14 @@ def print_manifest(path: Path, manifest: Manifest) -> None:
         rows = sum(segment.row_end - segment.row_start for segment in segments)
         splits.add_row(name, str(len(segments)), f"{rows:,}")
     console.print(splits)
-    console.print(f"tick {manifest.tick_size} dollars, options {manifest.options}")
+    options = manifest.options
+    changed = [
+        f"{field.name}={getattr(options, field.name)}"
+        for field in dataclasses.fields(options)
+        if getattr(options, field.name) != field.default
+    ]
+    chosen = "; other options than the defaults: " + ", ".join(changed) if changed else ""
+    console.print(f"tick {manifest.tick_size} dollars{chosen}", highlight=False)
 
 
 def _console() -> Console:

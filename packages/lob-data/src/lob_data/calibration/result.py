@@ -79,8 +79,12 @@ def load_calibration(path: Path | str) -> Calibration:
         )
     except LobDataError:
         raise
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise LobDataError(f"is no calibration: {error!r}", path=path) from error
+    except OSError as error:
+        raise LobDataError(f"cannot be read: {error.strerror}", path=path) from error
+    except KeyError as error:
+        raise LobDataError(f"is no calibration: it has no {error}", path=path) from error
+    except (TypeError, ValueError) as error:
+        raise LobDataError(f"is no calibration: {error}", path=path) from error
 
 
 def leaves_of(params: Any) -> dict[str, Any]:
