@@ -16,7 +16,7 @@ from marl_envs import (
 from marl_envs.agents.base import Observation
 from marl_envs.agents.kinds import build_agent
 from marl_envs.agents.market_making.actions import DoNothing
-from marl_envs.agents.market_making.rewards import Spooner
+from marl_envs.agents.market_making.spooner import Spooner
 from marl_envs.assets import AssetsEnv
 from marl_envs.teams import TeamEnv
 

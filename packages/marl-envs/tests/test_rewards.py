@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from marl_envs.agents.execution import rewards as execution
 from marl_envs.agents.market_making import rewards as maker
-from marl_envs.agents.market_making import utilities
+from marl_envs.agents.market_making import spooner, utilities
 from marl_envs.testing import make_result
 
 # Bought 10 at -2, sold 4 at +3, relative to the reference price; held 5; the mid rose from 0 to 1.
@@ -37,11 +37,11 @@ def pay(reward, result=STEP, memory=None):
     ("cls", "value"),
     [
         (maker.BuySellPnl, BUY_SELL),
-        (maker.Spooner, BUY_SELL + INV),
-        (maker.SpoonerDamped, BUY_SELL + 0.4 * INV),
-        (maker.SpoonerAsymDamped, BUY_SELL + INV - 0.6 * INV),
-        (maker.SpoonerAsymDamped2, BUY_SELL + 0.5 * (INV - 0.6 * INV)),
-        (maker.SpoonerScaled, BUY_SELL + 0.6 * (INV - 0.4 * INV)),
+        (spooner.Spooner, BUY_SELL + INV),
+        (spooner.SpoonerDamped, BUY_SELL + 0.4 * INV),
+        (spooner.SpoonerAsymDamped, BUY_SELL + INV - 0.6 * INV),
+        (spooner.SpoonerAsymDamped2, BUY_SELL + 0.5 * (INV - 0.6 * INV)),
+        (spooner.SpoonerScaled, BUY_SELL + 0.6 * (INV - 0.4 * INV)),
         (maker.WeightPnlInventoryPnl, 0.5 * BUY_SELL + 0.5 * INV),
         (maker.PortfolioValue, 25 + 11),
         (maker.DeltaPortfolioValue, 36 - 0),
@@ -56,10 +56,10 @@ def test_maker_rewards__worked_examples(cls, value):
 @pytest.mark.parametrize(
     ("cls", "inv"),
     [
-        (maker.SpoonerDamped, 0.4 * -5),
-        (maker.SpoonerAsymDamped, -5),
-        (maker.SpoonerAsymDamped2, 0.5 * -5),
-        (maker.SpoonerScaled, 0.6 * -5),
+        (spooner.SpoonerDamped, 0.4 * -5),
+        (spooner.SpoonerAsymDamped, -5),
+        (spooner.SpoonerAsymDamped2, 0.5 * -5),
+        (spooner.SpoonerScaled, 0.6 * -5),
     ],
 )
 def test_maker_rewards__losses_of_the_inventory_are_damped_only_where_said(cls, inv):
@@ -69,7 +69,7 @@ def test_maker_rewards__losses_of_the_inventory_are_damped_only_where_said(cls, 
 
 def test_spooner__takes_the_fees_off_and_adds_rebates():
     paid = STEP.replace(fees=jnp.float32(3))
-    for cls in (maker.Spooner, maker.SpoonerDamped, maker.SpoonerAsymDamped2):
+    for cls in (spooner.Spooner, spooner.SpoonerDamped, spooner.SpoonerAsymDamped2):
         assert pay(cls(reward_scale=1.0)) - pay(cls(reward_scale=1.0), paid) == pytest.approx(3)
     assert pay(maker.BuySellPnl(reward_scale=1.0), paid) == BUY_SELL
 
@@ -83,7 +83,7 @@ def test_implementation_shortfall__takes_the_fees_off():
 def test_spooner__at_the_last_mid_is_the_change_of_portfolio_value():
     before = maker.PortfolioValue(reward_scale=1.0)
     worth_before = -7.0 + 5.0 * 0.0
-    assert pay(maker.Spooner(reward_scale=1.0)) == pytest.approx(pay(before) - worth_before)
+    assert pay(spooner.Spooner(reward_scale=1.0)) == pytest.approx(pay(before) - worth_before)
 
 
 def test_delta_portfolio_value__remembers_the_last_value():
@@ -138,9 +138,9 @@ def test_volume_bonus__is_the_share_of_volume_and_zero_without_trades():
 
 
 def test_clip_and_extreme_spreads():
-    assert pay(maker.Spooner(reward_scale=1.0, reward_clip=3.0)) == 3.0
-    assert pay(maker.Spooner(reward_scale=1.0, exclude_spread_above=1.0)) == 0.0
-    assert pay(maker.Spooner(reward_scale=1.0, exclude_spread_above=2.0)) == BUY_SELL + INV
+    assert pay(spooner.Spooner(reward_scale=1.0, reward_clip=3.0)) == 3.0
+    assert pay(spooner.Spooner(reward_scale=1.0, exclude_spread_above=1.0)) == 0.0
+    assert pay(spooner.Spooner(reward_scale=1.0, exclude_spread_above=2.0)) == BUY_SELL + INV
 
 
 # A sell of 10 at 4 while others traded 20 at 3 on average; arrival at 1.
@@ -267,9 +267,9 @@ def test_implementation_shortfall__marks_what_is_left_and_prices_the_risk():
         (lambda: utilities.Cara(risk_aversion=0.0), "risk_aversion is 0"),
         (lambda: utilities.MeanVariance(risk_aversion=-1.0), "risk_aversion is -1"),
         (lambda: execution.ImplementationShortfall(risk_aversion=-1.0), "risk_aversion is -1"),
-        (lambda: maker.Spooner(reward_scale=0.0), "reward_scale is 0"),
-        (lambda: maker.Spooner(inventory_penalty="cubic"), "inventory_penalty is 'cubic'"),
-        (lambda: maker.Spooner(reference_price="open"), "reference_price is 'open'"),
+        (lambda: spooner.Spooner(reward_scale=0.0), "reward_scale is 0"),
+        (lambda: spooner.Spooner(inventory_penalty="cubic"), "inventory_penalty is 'cubic'"),
+        (lambda: spooner.Spooner(reference_price="open"), "reference_price is 'open'"),
         (lambda: maker.WeightPnlInventoryPnl(pnl_weight=2.0), "pnl_weight is 2"),
         (lambda: execution.Normal(reward_scale=-1.0), "reward_scale is -1"),
     ],

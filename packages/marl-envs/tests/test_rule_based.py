@@ -10,7 +10,7 @@ from lob_core import Side
 from marl_envs import AgentKind, AgentSpec, EnvConfig, MarketEnv, register_agent
 from marl_envs.agents.base import Behavior, wanted_orders
 from marl_envs.agents.market_making.observations import Basic
-from marl_envs.agents.market_making.rewards import Spooner
+from marl_envs.agents.market_making.spooner import Spooner
 from marl_envs.testing import ScriptedFlow, check_env
 
 

@@ -16,8 +16,9 @@ from lob_core.replay import ReplayWindows, step_messages
 from lob_core.types import BookState, EventType, Message
 
 from marl_envs.clock import Time, add_time, is_after
+from marl_envs.config import EnvConfig
 from marl_envs.terms import NANOSECONDS
-from marl_envs.types import EnvConfig, MarketState, Replaceable
+from marl_envs.types import MarketState, Replaceable
 
 Array = jax.Array
 

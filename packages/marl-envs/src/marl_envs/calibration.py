@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 from lob_core.types import BookConfig, BookState, Trades
 
+from marl_envs.config import EnvConfig
 from marl_envs.mixed import Background
 from marl_envs.playing import play
-from marl_envs.types import Calibration, EnvConfig, MarketState
+from marl_envs.types import Calibration, MarketState
 
 Array = jax.Array
 

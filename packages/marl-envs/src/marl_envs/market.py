@@ -15,6 +15,7 @@ from marl_envs.agents.base import ActionScheme
 from marl_envs.agents.kinds import AgentType, build_agent
 from marl_envs.base import AgentGroup, ByType, MultiAgentEnv
 from marl_envs.calibration import calibrate
+from marl_envs.config import EnvConfig
 from marl_envs.deciding import MEMORY_KEY, decide, new_agents, type_key
 from marl_envs.latency import Timed, still_pending
 from marl_envs.mixed import make_background
@@ -24,14 +25,7 @@ from marl_envs.sequencing import random_order, sequence_requests
 from marl_envs.settling import close, find_bankrupt, finish, pay
 from marl_envs.spaces import Discrete
 from marl_envs.terms import NANOSECONDS
-from marl_envs.types import (
-    AgentState,
-    EnvConfig,
-    EnvParams,
-    EnvState,
-    MarketCounters,
-    MarketState,
-)
+from marl_envs.types import AgentState, EnvParams, EnvState, MarketCounters, MarketState
 from marl_envs.views import agents_after, market_after, mean_mid
 
 Array = jax.Array

@@ -21,9 +21,10 @@ from marl_envs.background import (
     replay_background,
 )
 from marl_envs.clock import Time, is_after
+from marl_envs.config import EnvConfig
 from marl_envs.sequencing import merge_by_time
 from marl_envs.terms import NANOSECONDS
-from marl_envs.types import EnvConfig, MarketState, Replaceable
+from marl_envs.types import MarketState, Replaceable
 
 Array = jax.Array
 

@@ -8,10 +8,10 @@ from typing import Any, Final, TypeAlias
 
 from marl_envs.agents.kinds import AgentKind, available_kinds, register_agent
 from marl_envs.assets import AssetsConfig, AssetsEnv, IndexArbitrage, PortfolioSpec
+from marl_envs.config import AgentSpec, EnvConfig
 from marl_envs.market import MarketEnv
 from marl_envs.population.reference import reference_population
 from marl_envs.teams import Team, TeamEnv
-from marl_envs.types import AgentSpec, EnvConfig
 
 __all__ = ["AgentKind", "available_envs", "available_kinds", "make", "register_agent"]
 

@@ -16,12 +16,12 @@ from marl_envs.agents.execution import rewards as execution_rewards
 from marl_envs.agents.execution import sizing
 from marl_envs.agents.execution.task import ExecutionTask
 from marl_envs.agents.market_making import actions as maker_actions
-from marl_envs.agents.market_making import depth, optimal, quoting, utilities
+from marl_envs.agents.market_making import depth, optimal, quoting, spooner, utilities
 from marl_envs.agents.market_making import observations as maker_observations
 from marl_envs.agents.market_making import rewards as maker_rewards
 from marl_envs.closing import PositionClosing, TaskClosing
+from marl_envs.config import AgentSpec
 from marl_envs.terms import Terms
-from marl_envs.types import AgentSpec
 
 __all__ = ["AgentKind", "AgentType", "available_kinds", "build_agent", "register_agent"]
 
@@ -202,11 +202,11 @@ register_agent(
             "tokens": maker_observations.Tokens,
         },
         rewards={
-            "spooner_asym_damped2": maker_rewards.SpoonerAsymDamped2,
-            "spooner_asym_damped": maker_rewards.SpoonerAsymDamped,
-            "spooner_damped": maker_rewards.SpoonerDamped,
-            "spooner_scaled": maker_rewards.SpoonerScaled,
-            "spooner": maker_rewards.Spooner,
+            "spooner_asym_damped2": spooner.SpoonerAsymDamped2,
+            "spooner_asym_damped": spooner.SpoonerAsymDamped,
+            "spooner_damped": spooner.SpoonerDamped,
+            "spooner_scaled": spooner.SpoonerScaled,
+            "spooner": spooner.Spooner,
             "portfolio_value": maker_rewards.PortfolioValue,
             "delta_portfolio_value": maker_rewards.DeltaPortfolioValue,
             "delta_netWorth": maker_rewards.DeltaPortfolioValue,

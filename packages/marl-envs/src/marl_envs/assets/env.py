@@ -20,9 +20,10 @@ from marl_envs.assets.legs import LEG
 from marl_envs.assets.risk import Risk, RiskPenalty, no_risk, risk_after
 from marl_envs.assets.schemes import Allocation, PortfolioScheme, PortfolioView
 from marl_envs.base import AgentGroup, ByType, MultiAgentEnv
+from marl_envs.config import AgentSpec, EnvConfig
 from marl_envs.market import MarketEnv
 from marl_envs.spaces import Box, Discrete
-from marl_envs.types import AgentSpec, EnvConfig, EnvParams, EnvState, MarketState, Replaceable
+from marl_envs.types import EnvParams, EnvState, MarketState, Replaceable
 
 Array = jax.Array
 

@@ -13,8 +13,9 @@ from typing import Final
 import jax
 from lob_core.flow import OrnsteinUhlenbeck, ZeroIntelligence
 
+from marl_envs.config import AgentSpec, EnvConfig
 from marl_envs.market import MarketEnv
-from marl_envs.types import AgentSpec, EnvConfig, EnvParams
+from marl_envs.types import EnvParams
 
 Array = jax.Array
 

@@ -11,7 +11,7 @@ from lob_core.flow import FlowModel, ZeroIntelligence, simulate
 from lob_core.packing import pack_messages, pad_with_noops
 from lob_core.replay import ReplayWindows
 
-from marl_envs.types import EnvConfig
+from marl_envs.config import EnvConfig
 
 _COLUMNS = ("event_type", "side", "price", "size", "order_id", "time_in_force", "time_s", "time_ns")
 
