@@ -91,3 +91,6 @@ def test_cli__compare_prints_groups(tmp_path):
     done = CliRunner().invoke(app, ["compare", "r0", "--by", "algo.no", "--root", str(tmp_path)])
     assert done.exit_code == 2
     assert "has no 'algo.no'" in done.stderr
+    twice = ["compare", "r0", str(tmp_path / "r0"), "--root", str(tmp_path)]
+    done = CliRunner().invoke(app, twice)
+    assert (done.exit_code, done.stderr) == (2, f"error: {tmp_path / 'r0'}: is named twice\n")

@@ -97,7 +97,7 @@ def test_load__damaged_files_become_notices(run_folder):
 
 
 def test_load__empty_folder_is_an_error(tmp_path):
-    with pytest.raises(RunError, match=r"is empty: it holds none of meta\.json"):
+    with pytest.raises(RunError, match=r"is no run folder: it holds none of meta\.json"):
         load_run(tmp_path)
     with pytest.raises(RunError, match="no such run folder"):
         load_run(tmp_path / "nothing")

@@ -77,6 +77,11 @@ def test_payoff_table__errors_cover_the_truth_and_count_windows_once():
     gap = table.gap([np.full(3, 1 / 3)] * 2)
     assert gap.low <= gap.value <= 0.6
     assert gap.num_samples == 300
+    # Bounds of all cells are those of each; a mean of 100 is known to 1.96 / 10.
+    low, high = table.bounds(lambda game: game[0])
+    one = table.estimate(lambda game: game[0][1, 2])
+    assert (low[1, 2], high[1, 2]) == (one.low, one.high)
+    np.testing.assert_allclose((high - low) / 2, 0.196, rtol=0.4)
 
 
 def test_episodes_needed__bound_is_met_by_simulation():
@@ -121,6 +126,7 @@ def test_population__of_rock_paper_and_scissors_goes_in_circles(learner, pure):
     found = study_population(lab, num_episodes=8, num_steps=1)
     # Each of two seats is counted for both sides: a win is worth four.
     np.testing.assert_allclose(found.contest, 4 * RPS)
+    np.testing.assert_allclose(found.contest_bounds, [4 * RPS] * 2)  # pure policies: no noise
     assert [found.cyclic.low, found.cyclic.value, found.cyclic.high] == pytest.approx([1.0] * 3)
     assert found.progress == pytest.approx(2 / 3)  # paper beats rock, scissors paper
     for role in ROLES:

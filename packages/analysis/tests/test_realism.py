@@ -169,6 +169,8 @@ def test_cli__realism_writes_one_page(folders, tmp_path):
     assert "spread | imbalance" in done.output
     table = pl.read_csv(tmp_path / "page.csv")
     assert set(table["distance"]) == {"l1", "wasserstein", "response"}
+    count = f"{table['told_apart'].cast(pl.Boolean).sum()} of {len(table)} scores tell"
+    assert count in " ".join(done.output.split())
 
 
 def test_browser__realism_page_is_drawn(days, browse):

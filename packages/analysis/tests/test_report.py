@@ -7,10 +7,14 @@ import pytest
 from lob_analysis.agents.results import MEASURES, compare_policies
 from lob_analysis.cli import app
 from lob_analysis.pages import plots
+from lob_analysis.pages.cross_play import contest_picture
 from lob_analysis.pages.markup import picture
+from lob_analysis.pages.population_section import win_pictures
 from lob_analysis.pages.report import page, render, report, write_text
 from lob_analysis.pages.sections import power_note
+from lob_analysis.pages.study_sections import attack_picture
 from lob_analysis.runs.load import load_run
+from lob_analysis.statistics.comparisons import wilson
 from lob_analysis.testing import write_populations, write_run, write_studies
 from typer.testing import CliRunner
 
@@ -86,6 +90,39 @@ def test_report__has_every_part_and_plotly_once(whole):
     assert "Avellaneda-Stoikov" in text
     assert "0123abc" in text
     assert "clip_eps: 0.2" in text
+
+
+def test_win_pictures__the_last_round_has_wilson_intervals_where_matches_are_known(whole):
+    rates = whole[0].populations["win_rates"]
+    for matches in (64, None):
+        points = win_pictures(rates, matches)[0].figure.data[1]
+        assert len(points.x) == 6
+        if matches is None:
+            assert points.error_x.array is None
+            continue
+        low, high = wilson(points.x[0], matches)
+        assert points.error_x.array[0] == pytest.approx(high - points.x[0])
+        assert points.error_x.arrayminus[0] == pytest.approx(points.x[0] - low)
+
+
+def test_contest_picture__has_half_widths_and_does_without_those_of_older_studies(whole):
+    study = whole[0].studies["population"]
+    map_of = contest_picture(study).figure.data[0]
+    assert list(map_of.text[0]) == ["± 0.5"] * 3
+    assert list(map_of.customdata[1][0]) == [1.5, 2.5]
+    older = {key: value for key, value in study.items() if not key.startswith("contest_")}
+    assert contest_picture(older).figure.data[0].text is None
+
+
+def test_attack_picture__few_policies_are_points_with_intervals_and_many_a_map(whole):
+    rows = whole[0].studies["robustness"]["rows"][:4]  # two policies, two scenarios
+    learned, hardened = attack_picture(rows, "market_maker").figure.data
+    assert learned.error_x.array == hardened.error_x.arrayminus == (2.0, 2.0)
+    assert learned.y[0] < hardened.y[0] < 0.5 < learned.y[1]  # beside each other in one row
+    many = [row | {"policy": f"{row['policy']} {i}"} for i in range(3) for row in rows]
+    (found,) = attack_picture(many, "market_maker").figure.data
+    assert found.type == "heatmap"
+    assert len(found.x) == 6
 
 
 def test_report__is_the_same_twice(whole):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import polars as pl
 import typer
@@ -13,7 +15,7 @@ from lob_core.runtime import configure_cpu
 from rich.console import Console
 
 from lob_analysis.agents.compare import compare_groups, group_runs
-from lob_analysis.errors import AnalysisError
+from lob_analysis.errors import AnalysisError, RunError
 from lob_analysis.market.events import read_events
 from lob_analysis.market.realism import realism_scores
 from lob_analysis.pages import study_tables
@@ -53,14 +55,10 @@ def report(
 ) -> None:
     """Write one self-contained report.html about a run and print its results."""
     console = Console()
-    try:
+    with one_line_errors():
         loaded = load_run(find_run(run, root))
         results = headlines(loaded)
         path = write_text(out or loaded.path / REPORT, render(loaded, results))
-    except AnalysisError as error:
-        fail(str(error))
-    except OSError as error:
-        fail(f"{error.filename}: {error.strerror}")
     for notice in loaded.notices:
         console.print(f"[yellow]note:[/] {notice}", highlight=False)
     for agent_type, rows in results.items():
@@ -85,7 +83,7 @@ def realism(
     Writes one page, and all scores as a table beside it (the same name with .csv).
     """
     console = Console()
-    try:
+    with one_line_errors():
         (real_label, real_events), (sim_label, sim_events) = (
             _one_day(folder, level) for folder in (real, sim)
         )
@@ -93,10 +91,6 @@ def realism(
         scores = realism_scores(real_events, sim_events, seed=seed)
         path = write_text(out, render_realism(real_events, sim_events, scores, title))
         table = write_text(out.with_suffix(".csv"), scores.write_csv())
-    except AnalysisError as error:
-        fail(str(error))
-    except OSError as error:
-        fail(f"{error.filename}: {error.strerror}")
     console.print(realism_view(scores, title))
     console.print(f"report: {path}\ntable: {table}", highlight=False, soft_wrap=True)
 
@@ -114,14 +108,16 @@ def compare(
 ) -> None:
     """Compare groups of runs: interquartile means with intervals over seeds."""
     console = Console()
-    try:
-        loaded = [load_run(find_run(name, root)) for name in runs]
+    with one_line_errors():
+        folders = [find_run(name, root) for name in runs]
+        for folder in folders:
+            if sum(folder.samefile(other) for other in folders) > 1:
+                raise RunError(folder, "is named twice")
+        loaded = [load_run(folder) for folder in folders]
         groups = group_runs(loaded, by)
         found = [
             compare_groups(groups, agent_type, measure) for agent_type in loaded[0].agent_types
         ]
-    except AnalysisError as error:
-        fail(str(error))
     for comparison in found:
         console.print(comparison_view(comparison, by))
         for (left, right), chance in comparison.improvement.items():
@@ -155,13 +151,9 @@ def exploit(
     root: Annotated[Path, typer.Option(help="Folder that holds the runs.")] = Path(ROOT),
 ) -> None:
     """Look for what could be gained against the policies of a run: NashConv from below."""
-    studies = _studies()
-    try:
-        found = studies.exploit(
-            find_run(run, root), num_updates=updates, num_episodes=episodes, seed=seed
-        )
-    except AnalysisError as error:
-        fail(str(error))
+    with one_line_errors():
+        folder = find_run(run, root)
+        found = _studies().exploit(folder, num_updates=updates, num_episodes=episodes, seed=seed)
     _print_notes(found)
     Console().print(study_tables.exploitability_view(found))
 
@@ -192,10 +184,9 @@ def attack(
 
     Beside the table on the terminal, RUN/robustness.html has the whole matrix with figures.
     """
-    studies = _studies()
-    try:
+    with one_line_errors():
         folder = find_run(run, root)
-        found = studies.attack(
+        found = _studies().attack(
             folder,
             names=scenario,
             hardened=harden or (),
@@ -207,8 +198,6 @@ def attack(
         )
         body = f"<main>{robustness_section(load_run(folder))}</main>"
         path = write_text(folder / ATTACKS_PAGE, page(f"Attacks on {folder.name}", body))
-    except AnalysisError as error:
-        fail(str(error))
     console = Console()
     _print_notes(found)
     console.print(study_tables.attack_view(found))
@@ -228,11 +217,9 @@ def transfer(
     root: Annotated[Path, typer.Option(help="Folder that holds the runs.")] = Path(ROOT),
 ) -> None:
     """Play the policies of a run in a market that they were not trained in."""
-    studies = _studies()
-    try:
-        found = studies.transfer(find_run(run, root), changes, num_episodes=episodes, seed=seed)
-    except AnalysisError as error:
-        fail(str(error))
+    with one_line_errors():
+        folder = find_run(run, root)
+        found = _studies().transfer(folder, changes, num_episodes=episodes, seed=seed)
     _print_notes(found)
     Console().print(study_tables.transfer_view(found["markets"][-1]))
 
@@ -246,13 +233,9 @@ def population(
     root: Annotated[Path, typer.Option(help="Folder that holds the runs.")] = Path(ROOT),
 ) -> None:
     """Play checkpoints, snapshots or members of a run against each other: who survives?"""
-    studies = _studies()
-    try:
-        found = studies.population(
-            find_run(run, root), limit=limit, num_episodes=episodes, seed=seed
-        )
-    except AnalysisError as error:
-        fail(str(error))
+    with one_line_errors():
+        folder = find_run(run, root)
+        found = _studies().population(folder, limit=limit, num_episodes=episodes, seed=seed)
     _print_notes(found)
     Console().print(study_tables.population_view(found))
     if found["game"] is not None:
@@ -281,8 +264,17 @@ def _studies() -> ModuleType:
     return import_module("lob_analysis.studies")
 
 
-def fail(message: str) -> NoReturn:
-    """Ends the program with one line on standard error and exit code 2."""
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Ends the program with one line on standard error and exit code 2 where input is wrong."""
+    try:
+        yield
+    except AnalysisError as error:
+        message = str(error)
+    except OSError as error:
+        message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    else:
+        return
     typer.echo(f"error: {message}", err=True)
     raise typer.Exit(2)
 

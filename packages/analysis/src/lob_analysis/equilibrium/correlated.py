@@ -30,7 +30,14 @@ def cce_gains(payoffs: Sequence[npt.ArrayLike], joint: npt.ArrayLike) -> Floats:
 
 
 def cce_gap(payoffs: Sequence[npt.ArrayLike], joint: npt.ArrayLike) -> float:
-    """Sum of the gains; zero exactly at a coarse correlated equilibrium.
+    """Sum of `cce_gains`; zero exactly at a coarse correlated equilibrium.
+
+    Args:
+        payoffs: payoff tensors of the players.
+        joint: distribution over joint actions, of the shape of a payoff tensor.
+
+    Raises:
+        ValueError: if the distribution has another shape or is none.
 
     References:
         Moulin and Vial (1978), Strategically zero-sum games; as a sum in Marris et al. (2021),
@@ -41,6 +48,16 @@ def cce_gap(payoffs: Sequence[npt.ArrayLike], joint: npt.ArrayLike) -> float:
 
 def ce_gap(payoffs: Sequence[npt.ArrayLike], joint: npt.ArrayLike) -> float:
     """Sum over players of what they gain by the best reaction to each recommended action.
+
+    Args:
+        payoffs: payoff tensors of the players.
+        joint: distribution over joint actions, of the shape of a payoff tensor.
+
+    Returns:
+        >= 0, zero exactly at a correlated equilibrium.
+
+    Raises:
+        ValueError: if the distribution has another shape or is none.
 
     References:
         Aumann (1974), Subjectivity and correlation in randomized strategies.
@@ -64,6 +81,10 @@ def best_cce(payoffs: Sequence[npt.ArrayLike], weights: npt.ArrayLike | None = N
 
     Returns:
         Distribution over joint actions, of the shape of a payoff tensor.
+
+    Raises:
+        ValueError: if the tensors do not make a game.
+        RuntimeError: if the linear programme fails.
     """
     game = as_game(payoffs)
     w = np.ones(len(game)) if weights is None else np.asarray(weights, np.float64)

@@ -75,6 +75,28 @@ class PayoffTable:
             seed: of the resampling.
             level: of the interval.
         """
+        low, high = self.bounds(statistic, seed=seed, level=level)
+        return Estimate(
+            float(statistic(self.game)), float(low), float(high), self.num_episodes, level
+        )
+
+    def bounds(
+        self,
+        statistic: Callable[[list[Floats]], Floats | float],
+        *,
+        seed: int = 0,
+        level: float = LEVEL,
+    ) -> Floats:
+        """Ends of the bootstrap intervals of a number or an array of the game.
+
+        Args:
+            statistic: of mean payoffs by role, as `game` has them.
+            seed: of the resampling, of whole windows of episodes.
+            level: of each interval on its own.
+
+        Returns:
+            `[2, ...]` lower and upper ends, in the shape of the statistic.
+        """
         rows = [_by_window(self.samples[role], self.windows) for role in self.roles]
         count = rows[0].shape[-1]
         random = np.random.default_rng(seed)
@@ -82,8 +104,8 @@ class PayoffTable:
         for _ in range(NUM_RESAMPLES // 4):
             picked = random.integers(0, count, count)
             draws.append(statistic([row[..., picked].mean(axis=-1) for row in rows]))
-        low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-        return Estimate(statistic(self.game), float(low), float(high), self.num_episodes, level)
+        ends = [(1 - level) / 2, (1 + level) / 2]
+        return np.asarray(np.quantile(np.asarray(draws), ends, axis=0))
 
 
 def _by_window(samples: Floats, windows: np.ndarray[Any, Any]) -> Floats:

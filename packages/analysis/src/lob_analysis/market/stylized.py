@@ -39,9 +39,13 @@ EXPECTED: Final = {
 
 
 def autocorrelation(values: npt.ArrayLike, max_lag: int) -> Floats:
-    """Sample autocorrelation at lags 1 to `max_lag`; NaN if the values do not vary.
+    """Sample autocorrelation at lags 1 to `max_lag`, `[max_lag]`; NaN if the values do not vary.
 
     With independent values each lies within `1.96 / sqrt(n)` of zero with probability 0.95.
+
+    Args:
+        values: `[n]` the series.
+        max_lag: in steps of the series.
 
     Raises:
         ValueError: if there are not more than `max_lag` values.
@@ -114,6 +118,13 @@ def memory_parameter(values: npt.ArrayLike, exponent: float = 0.65) -> tuple[flo
 def leverage(returns: npt.ArrayLike, lags: Sequence[int]) -> Floats:
     """Correlation of a return with the squared return `lag` intervals later.
 
+    Args:
+        returns: `[n]`.
+        lags: >= 1, in steps of the series.
+
+    Returns:
+        `[len(lags)]`; NaN where returns do not vary or are too few.
+
     References:
         Bouchaud, Matacz and Potters (2001), Leverage effect in financial markets, with the
         normalization of a correlation.
@@ -136,7 +147,12 @@ def aggregated(returns: npt.ArrayLike, num_periods: int) -> Floats:
 
 
 def volume_volatility(events: pl.DataFrame, interval_ns: int) -> float:
-    """Correlation of executed volume with the absolute mid change over intervals."""
+    """Correlation of executed volume with the absolute mid change over intervals.
+
+    Args:
+        events: table of `market.events`.
+        interval_ns: length of an interval, nanoseconds.
+    """
     bins = (
         events.with_columns(
             mid=(pl.col("bid_price") + pl.col("ask_price")) / 2,

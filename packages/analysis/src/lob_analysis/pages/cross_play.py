@@ -48,18 +48,26 @@ def cross_play_part(study: dict[str, Any]) -> str:
 
 
 def _heatmap(
-    values: Any, x: list[str], y: list[str], middle: float, unit: str, hover: str, errors: Any
+    values: Any,
+    x: list[str],
+    y: list[str],
+    middle: float,
+    unit: str,
+    hover: str,
+    errors: Any,
+    text: list[list[str]] | None = None,
 ) -> go.Figure:
-    """Numbers in a grid, colors on both sides of a middle."""
+    """Numbers in a grid, with a line of text beneath each, colors on both sides of a middle."""
     limit = float(np.abs(np.asarray(values) - middle).max()) or 1.0
     figure = go.Figure(
         go.Heatmap(
             z=values, x=x, y=y, colorscale=_SCALE, zmin=middle - limit, zmax=middle + limit,
-            customdata=errors, texttemplate="%{z:.3g}", hovertemplate=hover, xgap=2, ygap=2,
+            customdata=errors, text=text, texttemplate="%{z:.3g}" + ("<br>%{text}" if text else ""),
+            hovertemplate=hover, xgap=2, ygap=2,
             colorbar={"title": unit, "thickness": 12},
         )
     )  # fmt: skip
-    style(figure, height=150 + 36 * len(y)).update_layout(margin_t=28)
+    style(figure, height=150 + (46 if text else 36) * len(y)).update_layout(margin_t=28)
     figure.update_xaxes(type="category")
     figure.update_yaxes(type="category", autorange="reversed", title_standoff=4)
     return figure
@@ -68,8 +76,17 @@ def _heatmap(
 def contest_picture(study: dict[str, Any]) -> Picture:
     """Which policy set beats which."""
     labels, unit = study["labels"], people_name(study["measure"])
-    hover = f"%{{y}} against %{{x}}: %{{z:.4g}} ({unit})<extra></extra>"
-    figure = _heatmap(study["contest"], labels, labels, 0.0, "margin", hover, None)
+    hover = f"%{{y}} against %{{x}}: %{{z:.4g}} ({unit})"
+    between = half_widths = None
+    if "contest_low" in study:  # studies written by earlier versions lack it
+        low, high = (np.asarray(study[name]) for name in ("contest_low", "contest_high"))
+        between = np.stack([low, high], axis=-1).tolist()
+        half_widths = [
+            [f"± {half:.2g}" if half else "" for half in row] for row in (high - low) / 2
+        ]
+        hover += "<br>95 % interval %{customdata[0]:.4g} to %{customdata[1]:.4g}"
+    hover += "<extra></extra>"
+    figure = _heatmap(study["contest"], labels, labels, 0.0, "margin", hover, between, half_widths)
     figure.update_xaxes(title_text="against")
     caption = (
         f"What the types of a row earn among those of a column, less the reverse ({unit}): green "
@@ -81,6 +98,11 @@ def contest_picture(study: dict[str, Any]) -> Picture:
         else "Green below the diagonal and red above: later policies beat earlier ones. Green "
         "and red in turns: learning goes in circles."
     )
+    if between is not None:
+        caption += (
+            " Beneath each margin half the width of its 95 % bootstrap interval over episodes; "
+            "where that is more than the margin, neither is shown to beat the other."
+        )
     return Picture("Who beats whom", caption, figure, "contest")
 
 

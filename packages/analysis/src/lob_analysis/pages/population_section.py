@@ -11,8 +11,18 @@ import polars as pl
 from plotly.subplots import make_subplots
 
 from lob_analysis.pages.cross_play import cross_play_part
-from lob_analysis.pages.markup import escape, number, picture, section, table
-from lob_analysis.pages.plots import BLUE, GREEN, PALETTE, Picture, agent_name, people_name, style
+from lob_analysis.pages.markup import escape, folded, number, picture, section, table
+from lob_analysis.pages.plots import (
+    BLUE,
+    GRAY,
+    GREEN,
+    INK,
+    PALETTE,
+    Picture,
+    agent_name,
+    people_name,
+    style,
+)
 from lob_analysis.runs.load import Run
 from lob_analysis.statistics.comparisons import wilson
 
@@ -24,8 +34,9 @@ def population_section(run: Run) -> str:
     parts = []
     if "win_rates" in run.populations:
         rates = run.populations["win_rates"]
-        parts += [picture(item) for item in win_pictures(rates)]
-        parts.append(last_round(rates, run.config.get("selfplay", {}).get("num_matches")))
+        num_matches = run.config.get("selfplay", {}).get("num_matches")
+        parts += [picture(item) for item in win_pictures(rates, num_matches)]
+        parts.append(last_round(rates, num_matches))
     if "lineage" in run.populations:
         parts.append(picture(lineage_picture(run.populations["lineage"])))
     if "psro" in run.populations:
@@ -36,49 +47,106 @@ def population_section(run: Run) -> str:
     return section("The population", "".join(parts), "population")
 
 
-def win_pictures(rates: pl.DataFrame) -> list[Picture]:
-    """Win rate of the newest policy of each learner against every snapshot it met."""
+def win_pictures(rates: pl.DataFrame, num_matches: int | None = None) -> list[Picture]:
+    """Win rate of the newest policy of each learner against every snapshot it met.
+
+    Args:
+        rates: rows of `win_rates.parquet`.
+        num_matches: matches behind each rate; None draws the last round without intervals.
+    """
     pictures = []
     for (learner, opponent), part in rates.group_by("learner", "opponent", maintain_order=True):
-        wide = part.pivot("round", index="born", values="win_rate", aggregate_function="mean")
-        wide = wide.sort("born")
-        rounds = [name for name in wide.columns if name != "born"]
-        figure = go.Figure(
-            go.Heatmap(
-                x=[int(name) for name in rounds], y=wide["born"],
-                z=wide.select(rounds).to_numpy(), zmin=0, zmax=1, colorscale=_WINS,
-                colorbar={"title": "wins", "thickness": 12, "tickformat": ".0%"}, xgap=1, ygap=1,
-                hovertemplate="round %{x} against the snapshot of round %{y}: %{z:.0%}"
-                "<extra></extra>",
-            )
-        )  # fmt: skip
-        figure.update_xaxes(title_text="round")
-        figure.update_yaxes(title_text="snapshot of round")
         name, other = agent_name(str(learner)), agent_name(str(opponent))
+        last = part.filter(pl.col("round") == pl.col("round").max())
+        figure = make_subplots(
+            rows=1, cols=2, shared_yaxes=True, column_widths=[0.6, 0.4], horizontal_spacing=0.04
+        )
+        figure.add_trace(_wins_by_round(part, num_matches), row=1, col=1)
+        figure.add_trace(_wins_of_round(last, num_matches), row=1, col=2)
+        figure.add_vline(x=0.5, line={"color": GRAY, "dash": "dot", "width": 1.5}, row=1, col=2)
+        style(figure, height=380).update_layout(
+            margin_t=64, showlegend=False, plot_bgcolor="#eef0f2"
+        )
+        figure.update_xaxes(zeroline=False, showgrid=False, ticks="")
+        figure.update_yaxes(zeroline=False, showgrid=False)
+        step = -(-int(part["round"].n_unique()) // 10)
+        figure.update_xaxes(title_text="round", title_standoff=None, dtick=step, row=1, col=1)
+        figure.update_xaxes(
+            title_text=f"wins in round {last['round'][0]}", range=[-0.02, 1.02], tickformat=".0%",
+            dtick=0.5, row=1, col=2,
+        )  # fmt: skip
+        figure.update_yaxes(title_text="snapshot of round", row=1, col=1)
         caption = (
             f"Share of matches that the newest {name} wins against snapshots of the {other}. "
             "Green along the lower rows: old opponents stay beaten. Red that returns there: "
-            "learning goes in circles."
+            "learning goes in circles. Right: the last round"
         )
+        if num_matches:
+            caption += (
+                f" with 95 % Wilson intervals of {num_matches} matches; where one contains one "
+                "half, neither is shown to be better"
+            )
         title = f"Win rate of the {name} against each {other}"
-        style(figure, height=360).update_layout(margin_t=28, plot_bgcolor="#eef0f2")
-        figure.update_xaxes(showgrid=False).update_yaxes(showgrid=False)
-        pictures.append(Picture(title, caption, figure, f"wins-{learner}-{opponent}"))
+        pictures.append(Picture(title, f"{caption}.", figure, f"wins-{learner}-{opponent}"))
     return pictures
+
+
+def _wins_by_round(rates: pl.DataFrame, num_matches: int | None) -> go.Heatmap:
+    """Win rates of all rounds, snapshots upwards."""
+    wide = rates.pivot("round", index="born", values="win_rate", aggregate_function="mean")
+    wide = wide.sort("born")
+    rounds = [name for name in wide.columns if name != "born"]
+    shares = wide.select(rounds).rows()
+    return go.Heatmap(
+        x=[int(name) for name in rounds], y=wide["born"], z=shares, zmin=0, zmax=1,
+        colorscale=_WINS, xgap=1, ygap=1,
+        colorbar={
+            "orientation": "h", "thickness": 8, "len": 0.5, "x": 0, "xanchor": "left", "y": 1.02,
+            "yanchor": "bottom", "ticklabelposition": "outside top", "tickformat": ".0%",
+            "tickvals": [0, 0.5, 1], "title": {"text": "wins", "side": "top"},
+        },
+        customdata=[[_wins(share, num_matches) for share in line] for line in shares],
+        hovertemplate="round %{x} against the snapshot of round %{y}: %{customdata}"
+        "<extra></extra>",
+    )  # fmt: skip
+
+
+def _wins_of_round(rates: pl.DataFrame, num_matches: int | None) -> go.Scatter:
+    """Win rates of one round against each snapshot, with intervals if the matches are known."""
+    shares = rates["win_rate"].to_list()
+    ends = [wilson(share, num_matches) for share in shares] if num_matches else []
+    return go.Scatter(
+        x=shares, y=rates["born"], mode="markers", marker={"size": 8, "color": BLUE},
+        error_x={
+            "type": "data", "symmetric": False, "thickness": 1.5, "width": 4, "color": INK,
+            "array": [high - share for share, (_, high) in zip(shares, ends, strict=True)],
+            "arrayminus": [share - low for share, (low, _) in zip(shares, ends, strict=True)],
+        } if ends else None,
+        customdata=[_wins(share, num_matches) for share in shares],
+        hovertemplate="against the snapshot of round %{y}: %{customdata}<extra></extra>",
+    )  # fmt: skip
+
+
+def _wins(share: float | None, num_matches: int | None) -> str:
+    """A win rate, with its Wilson interval if the matches are known."""
+    if share is None or not num_matches:
+        return "" if share is None else f"{share:.0%}"
+    low, high = wilson(share, num_matches)
+    return f"{share:.0%} ({low:.0%} to {high:.0%})"
 
 
 def last_round(rates: pl.DataFrame, num_matches: int | None) -> str:
     """Win rates of the last round with Wilson intervals where the matches are known."""
-    rows = []
-    for row in rates.filter(pl.col("round") == pl.col("round").max()).iter_rows(named=True):
-        text = f"{row['win_rate']:.0%}"
-        if num_matches:
-            low, high = wilson(row["win_rate"], num_matches)
-            text += f" <small>({low:.0%} to {high:.0%})</small>"
-        names = (escape(people_name(row[key])) for key in ("learner", "opponent"))
-        rows.append([*names, str(row["born"]), text])
+    rows = [
+        [
+            *(escape(people_name(row[key])) for key in ("learner", "opponent")),
+            str(row["born"]),
+            _wins(row["win_rate"], num_matches),
+        ]
+        for row in rates.filter(pl.col("round") == pl.col("round").max()).iter_rows(named=True)
+    ]
     head = ["Newest", "Against", "Snapshot of round", "Wins (95 % interval)"]
-    return table(head, rows, numeric=2)
+    return folded("The last round in numbers", table(head, rows, numeric=2))
 
 
 def founders(lineage: pl.DataFrame) -> list[int]:

@@ -59,7 +59,8 @@ def score_picture(scores: pl.DataFrame, distance: str) -> Picture:
     caption = (
         "0 is a perfect simulation. The gray bar ends where 95 % of comparisons of real data with "
         "itself end; a red point lies beyond it, so the simulation can be told from the market by "
-        "that quantity alone."
+        "that quantity alone. Intervals resample both markets, which adds distance, so they lie "
+        "somewhat above small scores."
     )
     return Picture(title, caption, figure, f"scores-{distance}")
 

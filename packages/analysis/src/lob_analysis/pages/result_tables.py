@@ -43,7 +43,16 @@ def _with_interval(estimate: Estimate) -> str:
 
 def realism_view(scores: pl.DataFrame, title: str) -> Table:
     """All scores of a simulation for a terminal, red where they tell it from the real data."""
-    table = Table(title=title, title_justify="left", title_style="bold")
+    count = int(scores["told_apart"].sum())
+    table = Table(
+        title=title,
+        caption=f"* {count} of {len(scores)} scores tell the simulation from the real data: they lie "
+        "beyond 95 % of those of real against real. Resampling adds distance, so intervals lie "
+        "somewhat above small scores.",
+        title_justify="left",
+        title_style="bold",
+        caption_justify="left",
+    )
     for name in ("quantity", "distance"):
         table.add_column(name)
     for name in ("score (95 % interval)", "real against real, 95 % below"):
@@ -53,7 +62,7 @@ def realism_view(scores: pl.DataFrame, title: str) -> Table:
             people_name(row["score"]),
             row["distance"],
             f"{number(row['value'])} ({number(row['low'])} to {number(row['high'])})",
-            number(row["floor_high"]),
+            f"{'* ' if row['told_apart'] else ''}{number(row['floor_high'])}",
             style="red" if row["told_apart"] else "green",
         )
     return table

@@ -7,10 +7,21 @@ from typing import Any, Final
 import plotly.graph_objects as go
 
 from lob_analysis.pages.markup import escape, folded, number, picture, section, table
-from lob_analysis.pages.plots import BLUE, GRAY, INK, Picture, agent_name, people_name, style
+from lob_analysis.pages.plots import (
+    BLUE,
+    GRAY,
+    INK,
+    PALETTE,
+    Picture,
+    agent_name,
+    people_name,
+    style,
+)
 from lob_analysis.pages.study_tables import interval, optional, percent, with_interval
 from lob_analysis.runs.load import Run
 
+MOST_POINTS: Final = 4
+"""Policy sets that a figure of points with intervals holds; more make a map of colors."""
 _SCALE: Final = [[0, "#1a7f52"], [0.5, "#ffffff"], [1, "#c0392b"]]
 
 
@@ -112,7 +123,7 @@ def robustness_section(run: Run) -> str:
                     optional(row["damage_per_cost"]),
                 ]
             )
-        parts.append(picture(attack_map(rows, victim)) + table(head, cells, numeric=2))
+        parts.append(picture(attack_picture(rows, victim)) + table(head, cells, numeric=2))
     left_out = "".join(
         f"<p class=notice>Left out: {escape(people_name(name))}. {escape(reason)}</p>"
         for name, reason in study["left_out"].items()
@@ -126,11 +137,70 @@ def robustness_section(run: Run) -> str:
     return section("Attacks and stress", note + left_out + "".join(parts), "robustness")
 
 
-def attack_map(rows: list[dict[str, Any]], victim: str) -> Picture:
-    """Loss by policies and scenario of one victim."""
+def attack_picture(rows: list[dict[str, Any]], victim: str) -> Picture:
+    """Loss of one victim by scenario: points with intervals, or a map of many policies.
+
+    Args:
+        rows: of `robustness.json`, those of the victim.
+        victim: its agent type.
+    """
     policies = list(dict.fromkeys(row["policy"] for row in rows))
     scenarios = list(dict.fromkeys(row["scenario"] for row in rows))
     lost = {(row["policy"], row["scenario"]): row["damage"] for row in rows}
+    few = len(policies) <= MOST_POINTS
+    figure = (_attack_points if few else _attack_map)(policies, scenarios, lost)
+    figure.update_layout(margin_t=28 if len(policies) == 1 or not few else 56)
+    caption = "PnL lost to each attack, ticks x shares, with its 95 % interval"
+    caption += (
+        ": right of zero the attack hurts the victim, left of it it helps."
+        if few
+        else " in the table and under the pointer: red hurts the victim, green helps it."
+    )
+    if len(policies) > 1:
+        caption += " Policies are those as learned and those trained on under an attack."
+    caption += " Where an interval contains zero, the attack may well cost nothing."
+    name = agent_name(victim)
+    return Picture(f"What the {name} loses", caption, figure, f"attacks-{victim}")
+
+
+def _attack_points(
+    policies: list[str], scenarios: list[str], lost: dict[tuple[str, str], dict[str, Any]]
+) -> go.Figure:
+    """A row for each scenario, in it a point with its interval for each policy set."""
+    figure = go.Figure()
+    for index, (policy, color) in enumerate(zip(policies, PALETTE, strict=False)):
+        shift = (index - (len(policies) - 1) / 2) * 0.6 / MOST_POINTS
+        found = [
+            (row, lost[policy, name])
+            for row, name in enumerate(scenarios)
+            if (policy, name) in lost
+        ]
+        figure.add_scatter(
+            x=[damage["value"] for _, damage in found],
+            y=[row + shift for row, _ in found],
+            name=policy, mode="markers", marker={"size": 9, "color": color},
+            error_x={
+                "type": "data", "symmetric": False, "thickness": 1.5, "width": 4, "color": color,
+                "array": [damage["high"] - damage["value"] for _, damage in found],
+                "arrayminus": [damage["value"] - damage["low"] for _, damage in found],
+            },
+            customdata=[[people_name(scenarios[row]), interval(damage)] for row, damage in found],
+            hovertemplate=f"{escape(policy)}, %{{customdata[0]}}: %{{x:.4g}} (%{{customdata[1]}})"
+            "<extra></extra>",
+        )  # fmt: skip
+    figure.update_xaxes(title_text="ticks x shares lost")
+    style(figure, height=130 + (20 + 16 * len(policies)) * len(scenarios))
+    figure.update_yaxes(
+        tickvals=list(range(len(scenarios))), ticktext=[people_name(name) for name in scenarios],
+        range=[len(scenarios) - 0.5, -0.5], zeroline=False,
+    )  # fmt: skip
+    return figure.update_layout(showlegend=len(policies) > 1)
+
+
+def _attack_map(
+    policies: list[str], scenarios: list[str], lost: dict[tuple[str, str], dict[str, Any]]
+) -> go.Figure:
+    """A cell for each scenario and policy set."""
     cells = [[lost.get((policy, name)) for policy in policies] for name in scenarios]
     values = [[cell and cell["value"] for cell in line] for line in cells]
     between = [[interval(cell) if cell else "" for cell in line] for line in cells]
@@ -145,15 +215,7 @@ def attack_map(rows: list[dict[str, Any]], victim: str) -> Picture:
         )
     )  # fmt: skip
     style(figure, height=130 + 34 * len(scenarios))
-    figure.update_yaxes(autorange="reversed")
-    figure.update_layout(margin_t=28)
-    caption = (
-        "PnL lost to each attack, ticks x shares: red hurts, green helps the victim. Columns are "
-        "policies as learned and policies trained on under an attack. The pointer shows the 95 % "
-        "interval; where it contains zero, the attack may well cost nothing."
-    )
-    name = agent_name(victim)
-    return Picture(f"What the {name} loses", caption, figure, f"attacks-{victim}")
+    return figure.update_yaxes(autorange="reversed")
 
 
 def transfer_section(run: Run) -> str:

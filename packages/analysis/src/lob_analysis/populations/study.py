@@ -40,6 +40,8 @@ class PopulationStudy:
         table: payoffs of all profiles, an axis for every agent type.
         contest: `[n, n]` by how much policy set i beats j: what its types earn among those of j,
             one at a time, less what those of j earn among its own; antisymmetric.
+        contest_bounds: `[2, n, n]` ends of the 95 % bootstrap interval of each entry, over
+            windows of episodes.
         cyclic: share of `contest` that no rating explains, with a bootstrap interval over
             episodes; None with fewer than three policies, or with one agent type, whose policies
             never meet. Noise alone gives `(n - 2) / n`.
@@ -57,6 +59,7 @@ class PopulationStudy:
     snapshots: Snapshots
     table: PayoffTable
     contest: Floats
+    contest_bounds: Floats
     cyclic: Estimate | None
     noise_share: float
     progress: float | None
@@ -110,6 +113,7 @@ def study_population(
         snapshots=found,
         table=table,
         contest=contest,
+        contest_bounds=table.bounds(lambda game: _contest(table, game), seed=seed),
         cyclic=(
             table.estimate(lambda game: cyclic_share(_contest(table, game)), seed=seed)
             if size > 2 and len(roles) > 1

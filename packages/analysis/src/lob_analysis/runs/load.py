@@ -179,7 +179,7 @@ def load_run(path: Path | str) -> Run:
     if not path.is_dir():
         raise RunError(path, "no such run folder")
     if not _present(path):
-        raise RunError(path, f"is empty: it holds none of {', '.join(_RUN_FILES)}")
+        raise RunError(path, f"is no run folder: it holds none of {', '.join(_RUN_FILES)}")
     notices: list[str] = []
     meta = read_mapping(path / "meta.json", notices)
     config = read_mapping(path / "config.yaml", notices)

@@ -14,6 +14,17 @@ def sign_flip_p_value(differences: npt.ArrayLike, *, num_flips: int = 9999, seed
 
     Valid at every sample size if the differences are symmetric about zero under the hypothesis.
 
+    Args:
+        differences: `[n]` one for each pair.
+        num_flips: random draws of signs.
+        seed: of the draws.
+
+    Returns:
+        In `[1 / (num_flips + 1), 1]`.
+
+    Raises:
+        ValueError: if there is no difference or one is not finite.
+
     References:
         Fisher (1935), The design of experiments, section 21; the +1 correction is Phipson and
         Smyth (2010), equation 2.
@@ -49,6 +60,9 @@ def probability_of_improvement(
         num_resamples: bootstrap replications.
         seed: of the resampling.
 
+    Raises:
+        ValueError: if a sample is empty or not finite.
+
     References:
         Mann and Whitney (1947); used for learners by Agarwal et al. (2021), section 4.2.
     """
@@ -71,6 +85,14 @@ def probability_of_improvement(
 def wilson(share: float, num_trials: int, *, level: float = LEVEL) -> tuple[float, float]:
     """Interval of a probability from the share of independent trials that succeeded.
 
+    Args:
+        share: that succeeded, in [0, 1].
+        num_trials: >= 1.
+        level: of the interval.
+
+    Returns:
+        Its ends, in [0, 1].
+
     References:
         Wilson (1927), Probable inference, the law of succession, and statistical inference.
     """
@@ -82,7 +104,14 @@ def wilson(share: float, num_trials: int, *, level: float = LEVEL) -> tuple[floa
 
 
 def performance_profile(scores: npt.ArrayLike, thresholds: npt.ArrayLike) -> Floats:
-    """Share of scores above each threshold, `[len(thresholds)]`.
+    """Share of scores above each threshold.
+
+    Args:
+        scores: of any shape, pooled.
+        thresholds: `[T]`, in the unit of the scores.
+
+    Returns:
+        `[T]` shares in [0, 1].
 
     References:
         Dolan and More (2002); Agarwal et al. (2021), equation 1.
@@ -93,7 +122,14 @@ def performance_profile(scores: npt.ArrayLike, thresholds: npt.ArrayLike) -> Flo
 
 
 def optimality_gap(scores: npt.ArrayLike, target: float = 1.0) -> Floats:
-    """Mean shortfall of the last axis below `target`; what exceeds the target does not count.
+    """Mean shortfall below `target`; what exceeds the target does not count.
+
+    Args:
+        scores: `[..., n]`.
+        target: in their unit.
+
+    Returns:
+        `[...]`, >= 0.
 
     References:
         Agarwal et al. (2021), section 4.3.

@@ -74,6 +74,10 @@ def interquartile_mean(values: npt.ArrayLike) -> Floats:
 def cvar(values: npt.ArrayLike, share: float = 0.05) -> Floats:
     """Mean of the worst (lowest) `share` of values over the last axis, at least one value.
 
+    Args:
+        values: `[..., n]`.
+        share: in (0, 1].
+
     References:
         Rockafellar and Uryasev (2000), Optimization of conditional value-at-risk.
 
@@ -103,7 +107,11 @@ def sharpe(values: npt.ArrayLike) -> Floats:
 
 
 def as_strata(samples: Sequence[npt.ArrayLike] | npt.ArrayLike) -> list[Floats]:
-    """Strata from a flat sample (one stratum), a matrix (one a row) or a list of samples."""
+    """Strata from a flat sample (one stratum), a matrix (one a row) or a list of samples.
+
+    Raises:
+        ValueError: if a stratum is empty, not one-dimensional or not finite.
+    """
     is_flat = isinstance(samples, np.ndarray) and samples.ndim == 1
     rows = [samples] if is_flat or _is_numbers(samples) else list(samples)  # type: ignore[arg-type]
     strata = [np.asarray(row, np.float64) for row in rows]

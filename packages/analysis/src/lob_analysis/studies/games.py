@@ -127,6 +127,8 @@ def population(
             "seed": seed,
             "labels": found.snapshots.labels,
             "contest": found.contest.tolist(),
+            "contest_low": found.contest_bounds[0].tolist(),
+            "contest_high": found.contest_bounds[1].tolist(),
             "cyclic_share": None if found.cyclic is None else asdict(found.cyclic),
             "cyclic_share_of_noise": found.noise_share,
             "progress": found.progress,

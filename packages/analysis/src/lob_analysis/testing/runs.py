@@ -61,6 +61,7 @@ def write_run(
         "algo": {"name": "ippo", "learning_rate": 2.5e-4, "clip_eps": 0.2},
         "env": {"num_steps": num_steps, "messages_per_step": 100},
         "data": {"kind": "embedded"},
+        "selfplay": {"num_matches": 64},
     }
     meta = {
         "schema": schema,

@@ -113,6 +113,8 @@ def _cross_play(labels: list[str]) -> dict[str, Any]:
         "num_episodes": 64,
         "labels": labels,
         "contest": (2 * lead).tolist(),
+        "contest_low": (2 * lead - 0.5).tolist(),
+        "contest_high": (2 * lead + 0.5).tolist(),
         "cyclic_share": {"value": 0.1, "low": 0.0, "high": 0.2, "num_samples": 64, "level": 0.95},
         "cyclic_share_of_noise": 1 / 3,
         "progress": 1.0,
