@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
-from marl_algos import market_proof, power
+from marl_algos import evaluate, market_proof, power
 from marl_algos.conf.load import load_config
 from marl_algos.power import Effect, effect, paired_differences
 
@@ -97,6 +97,14 @@ def test_market_proof__plans_five_seeds_on_modelled_and_on_recorded_flow(capsys)
     assert len(market_proof.plan([])) == 1
     assert market_proof.main(["typo=1"]) == 2
     assert "unknown configuration key" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("app", [evaluate, market_proof, power])
+def test_programs__answer_help(app, capsys):
+    with pytest.raises(SystemExit) as ended:
+        app.main(["--help"])
+    assert ended.value.code == 0
+    assert f"python -m {app.__name__}" in capsys.readouterr().out
 
 
 def test_market_proof__says_that_data_are_missing_before_it_trains(tmp_path, capsys):

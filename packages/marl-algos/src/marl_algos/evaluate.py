@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,21 +36,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Plays the policies of the last (or best) checkpoint again, with other numbers of episodes or
     another split, and replaces the results in the run folder.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
+    parser = argparse.ArgumentParser(
+        prog="python -m marl_algos.evaluate",
+        description="Play the policies of a finished run again and replace its results.",
+    )
+    parser.add_argument("run", type=Path, help="folder of the run, e.g. runs/NAME")
+    parser.add_argument(
+        "overrides", nargs="*", help="evaluation.KEY=VALUE, device=NAME or progress=KIND"
+    )
+    options = parser.parse_args(arguments)
     configure_cpu()
 
     def work() -> None:
-        if not arguments:
-            raise ConfigError("name the folder of a run, e.g. runs/NAME")
-        folder, *overrides = arguments
-        for override in overrides:
+        for override in options.overrides:
             if not override.startswith(_CHANGEABLE):
                 raise ConfigError(
                     f"{override!r}: only evaluation.KEY, device and progress can be changed"
                 )
-        path = Path(folder)
-        config, app = load_saved(path / "config.yaml", overrides)
-        evaluate_session(config, SESSIONS[app], path)
+        config, app = load_saved(options.run / "config.yaml", options.overrides)
+        evaluate_session(config, SESSIONS[app], options.run)
 
     return exit_code(work)
 
