@@ -29,6 +29,7 @@ from lob_analysis.runs.load import ROOT, find_run, load_run
 
 ATTACKS_PAGE = "robustness.html"
 """The attack matrix of a run with its figures, written by `attack`."""
+_LEAST_WIDTH = 100
 
 app = typer.Typer(
     help="What was learned: reports on training runs.",
@@ -54,7 +55,7 @@ def report(
     ] = None,
 ) -> None:
     """Write one self-contained report.html about a run and print its results."""
-    console = Console()
+    console = _console()
     with one_line_errors():
         loaded = load_run(find_run(run, root))
         results = headlines(loaded)
@@ -82,7 +83,7 @@ def realism(
 
     Writes one page, and all scores as a table beside it (the same name with .csv).
     """
-    console = Console()
+    console = _console()
     with one_line_errors():
         (real_label, real_events), (sim_label, sim_events) = (
             _one_day(folder, level) for folder in (real, sim)
@@ -107,7 +108,7 @@ def compare(
     root: Annotated[Path, typer.Option(help="Folder that holds the runs.")] = Path(ROOT),
 ) -> None:
     """Compare groups of runs: interquartile means with intervals over seeds."""
-    console = Console()
+    console = _console()
     with one_line_errors():
         folders = [find_run(name, root) for name in runs]
         for folder in folders:
@@ -155,7 +156,7 @@ def exploit(
         folder = find_run(run, root)
         found = _studies().exploit(folder, num_updates=updates, num_episodes=episodes, seed=seed)
     _print_notes(found)
-    Console().print(study_tables.exploitability_view(found))
+    _console().print(study_tables.exploitability_view(found))
 
 
 @app.command()
@@ -198,7 +199,7 @@ def attack(
         )
         body = f"<main>{robustness_section(load_run(folder))}</main>"
         path = write_text(folder / ATTACKS_PAGE, page(f"Attacks on {folder.name}", body))
-    console = Console()
+    console = _console()
     _print_notes(found)
     console.print(study_tables.attack_view(found))
     for name, reason in found["left_out"].items():
@@ -221,7 +222,7 @@ def transfer(
         folder = find_run(run, root)
         found = _studies().transfer(folder, changes, num_episodes=episodes, seed=seed)
     _print_notes(found)
-    Console().print(study_tables.transfer_view(found["markets"][-1]))
+    _console().print(study_tables.transfer_view(found["markets"][-1]))
 
 
 @app.command()
@@ -237,9 +238,9 @@ def population(
         folder = find_run(run, root)
         found = _studies().population(folder, limit=limit, num_episodes=episodes, seed=seed)
     _print_notes(found)
-    Console().print(study_tables.population_view(found))
+    _console().print(study_tables.population_view(found))
     if found["game"] is not None:
-        Console().print(game_view(found))
+        _console().print(game_view(found))
 
 
 def _one_day(folder: Path, level: int | None) -> tuple[str, pl.DataFrame]:
@@ -255,7 +256,13 @@ def _print_notes(found: dict[str, Any]) -> None:
     if not found["is_finished"]:
         notes.append(f"the run is not finished; this is its update {found['update']}")
     for note in notes:
-        Console().print(f"[yellow]note:[/] {note}", highlight=False)
+        _console().print(f"[yellow]note:[/] {note}", highlight=False)
+
+
+def _console() -> Console:
+    """Standard output; wide enough for the tables where no terminal says how wide it is."""
+    console = Console()
+    return console if console.is_terminal else Console(width=max(console.width, _LEAST_WIDTH))
 
 
 def _studies() -> ModuleType:

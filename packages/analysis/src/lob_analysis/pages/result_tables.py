@@ -46,8 +46,8 @@ def realism_view(scores: pl.DataFrame, title: str) -> Table:
     count = int(scores["told_apart"].sum())
     table = Table(
         title=title,
-        caption=f"* {count} of {len(scores)} scores tell the simulation from the real data: they lie "
-        "beyond 95 % of those of real against real. Resampling adds distance, so intervals lie "
+        caption=f"* {count} of {len(scores)} scores tell the simulation from the real data: they "
+        "lie beyond 95 % of those of real against real. Resampling adds distance, so intervals lie "
         "somewhat above small scores.",
         title_justify="left",
         title_style="bold",

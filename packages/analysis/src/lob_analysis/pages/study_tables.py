@@ -29,7 +29,7 @@ def exploitability_view(found: dict[str, Any]) -> Table:
         title_style="bold",
     )
     for name in ("policies", "who deviates", "to"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     table.add_column("gain (95 % interval)", justify="right")
     for profile, result in found["profiles"].items():
         for role, entry in result["roles"].items():
@@ -49,7 +49,7 @@ def attack_view(found: dict[str, Any]) -> Table:
         title_style="bold",
     )
     for name in ("policies", "scenario", "victim"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for name in ("clean PnL", "lost (95 % interval)", "attacker PnL", "lost per cost"):
         table.add_column(name, justify="right")
     for row in found["rows"]:
@@ -73,7 +73,7 @@ def transfer_view(market: dict[str, Any]) -> Table:
         title_style="bold",
     )
     for name in ("agents", "edge over"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for name in ("home", "away", "edge at home", "edge away", "drop (95 % interval)"):
         table.add_column(name, justify="right")
     for row in market["results"]:
