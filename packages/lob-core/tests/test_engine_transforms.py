@@ -117,9 +117,10 @@ def test_xla__works_in_place_and_as_one_kernel_on_a_cpu(self_match, unknown_canc
     assert len(re.findall(r"= .* (while|call|fusion)\(", entry)) == 1
 
 
-def test_numba__works_in_place_inside_a_scan():
+@pytest.mark.parametrize("backend", ["numba", None])
+def test_numba__works_in_place_inside_a_scan(backend):
     """XLA hands each step's books to the kernel as they lie: nothing in the loop copies them."""
-    play = jax.vmap(functools.partial(process_messages, config=CONFIG, backend="numba"))
+    play = jax.vmap(functools.partial(process_messages, config=CONFIG, backend=backend))
     num_books, num_steps = 5, 3
     steps = stack_trees([stack_trees([stream(s)] * num_books) for s in range(num_steps)])
 
@@ -174,10 +175,11 @@ assert len(jax.devices()) == 2
 mesh = jax.make_mesh((2,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
 messages = stack_trees([random_messages(seed, 24) for seed in range(6)])
 books = empty_book(config, (6,))
-play = jax.vmap(functools.partial(process_messages, config=config, backend="numba"))
-sharded = jax.shard_map(play, mesh=mesh, in_specs=P("d"), out_specs=P("d"), check_vma=False)
-found, expected = jax.jit(sharded)(books, messages), jax.jit(play)(books, messages)
-jax.tree.map(np.testing.assert_array_equal, found, expected)
+for backend, check in (("numba", False), (None, True)):
+    play = jax.vmap(functools.partial(process_messages, config=config, backend=backend))
+    spread = jax.shard_map(play, mesh=mesh, in_specs=P("d"), out_specs=P("d"), check_vma=check)
+    found, expected = jax.jit(spread)(books, messages), jax.jit(play)(books, messages)
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
 assert int(expected[1].trades.count.sum()) > 0
 """
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
 from jax import local_devices
 
-from lob_core.backends import ffi, xla, xla_blocks
+from lob_core.backends import by_platform, ffi, xla
 from lob_core.types import Backend, BookConfig, BookState, Message, Outcome
 
 
@@ -55,37 +53,30 @@ def process_messages(
         allowed = ", ".join(map(repr, get_args(Backend)))
         raise ValueError(f"backend is {backend!r}; it must be None or one of {allowed}")
     _check_shapes(book, messages, config)
-    portable = functools.partial(xla.process_messages, config=config)
-    on_cpu = functools.partial(ffi.process_messages, config=config)
+    if backend is None:
+        return by_platform.process_messages(
+            book,
+            messages,
+            config=config,
+            on_cpu="numba" if ffi.is_available() else "xla",
+            on_cuda="pallas" if _has_kernel(config) else "xla",
+        )
     if backend == "pallas":
         from lob_core.backends import pallas_gpu  # importing Pallas takes long
 
         return pallas_gpu.process_messages(book, messages, config=config)
-    if backend == "numba":
-        return (on_cpu if ffi.is_available() else portable)(book, messages)
-    special: dict[str, Callable[..., tuple[BookState, Outcome]]] = {}
-    if backend is None:
-        special = _kernels(config)
-        if ffi.is_available():
-            special["cpu"] = on_cpu
-            portable = functools.partial(xla_blocks.process_messages, config=config)
-    result: tuple[BookState, Outcome]
-    if special:
-        result = jax.lax.platform_dependent(book, messages, default=portable, **special)
-    else:
-        result = portable(book, messages)
-    return result
+    if backend == "numba" and ffi.is_available():
+        return ffi.process_messages(book, messages, config=config)
+    return xla.process_messages(book, messages, config=config)
 
 
-def _kernels(config: BookConfig) -> dict[str, Callable[..., tuple[BookState, Outcome]]]:
-    """The backend for CUDA, if this process has such a device on which it works."""
+def _has_kernel(config: BookConfig) -> bool:
+    """Whether this process has a CUDA device on which the backend for them works."""
     if not any(device.platform == "gpu" for device in local_devices()):
-        return {}
+        return False
     from lob_core.backends import pallas_gpu
 
-    if config.num_slots > pallas_gpu.MOST_SLOTS or not pallas_gpu.is_available():
-        return {}
-    return {"cuda": functools.partial(pallas_gpu.run_kernel, config=config, interpret=False)}
+    return config.num_slots <= pallas_gpu.MOST_SLOTS and pallas_gpu.is_available()
 
 
 def _check_shapes(book: BookState, messages: Message, config: BookConfig) -> None:

@@ -100,8 +100,9 @@ def process_messages(
         messages.agent_id,
         messages.time_in_force,
     ]
-    outcome_shape = _outcome_shape(messages.price.shape[0], config)
-    outcome_leaves, outcome_treedef = jax.tree.flatten(outcome_shape)
+    outcome_leaves, outcome_treedef = jax.tree.flatten(
+        outcome_shape(messages.price.shape[0], config)
+    )
     call = jax.ffi.ffi_call(
         _TARGET,
         [_shape(jnp.shape(x)) for x in leaves] + outcome_leaves,
@@ -123,8 +124,8 @@ def _shape(shape: tuple[int, ...]) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(shape, jnp.int32)  # type: ignore[no-untyped-call]
 
 
-def _outcome_shape(num_messages: int, config: BookConfig) -> Outcome:
-    """An `Outcome` of shapes, in the order in which the handler writes its results."""
+def outcome_shape(num_messages: int, config: BookConfig) -> Outcome:
+    """One book's `Outcome` of shapes, in the order in which the handler writes its results."""
 
     def rows(*shape: int) -> Array:
         return cast(Array, _shape(shape))

@@ -1,0 +1,137 @@
+"""The default backend, chosen for each platform when a program is lowered.
+
+`jax.lax.platform_dependent` would trace the engine for every platform, though a program is lowered
+for one. Here a call is one equation of the traced program, of which no more is known than its
+shapes; every platform has its own way to lower it, and only that is traced.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from jax.core import ShapedArray
+from jax.extend.core import Primitive
+from jax.interpreters import batching, mlir
+
+from lob_core.backends import ffi, xla, xla_blocks
+from lob_core.types import Array, BookConfig, BookState, Message, Outcome
+
+_Axes = tuple[int | None, ...]
+_Engine = Callable[..., tuple[BookState, Outcome]]
+
+_call = Primitive("process_messages")
+_call.multiple_results = True
+
+
+def process_messages(
+    book: BookState,
+    messages: Message,
+    *,
+    config: BookConfig,
+    on_cpu: Literal["numba", "xla"],
+    on_cuda: Literal["pallas", "xla"],
+) -> tuple[BookState, Outcome]:
+    """The contract of `lob_core.process_messages` for one book (leaves `[N]`, `[M]`).
+
+    Args:
+        book: one book.
+        messages: messages.
+        config: shapes and rules.
+        on_cpu: backend of a program lowered for CPUs.
+        on_cuda: backend of a program lowered for CUDA. All other platforms have xla.
+
+    Returns:
+        The new book, and the outcome.
+    """
+    leaves, treedef = jax.tree.flatten((book, messages))
+    outcome = ffi.outcome_shape(messages.price.shape[0], config)
+    shapes, result_treedef = jax.tree.flatten((book, outcome))
+    results = _call.bind(  # type: ignore[no-untyped-call]
+        *leaves,
+        treedef=treedef,
+        shapes=tuple(jnp.shape(x) for x in shapes),
+        config=config,
+        on_cpu=on_cpu,
+        on_cuda=on_cuda,
+        batches=(),
+    )
+    result: tuple[BookState, Outcome] = jax.tree.unflatten(result_treedef, results)
+    return result
+
+
+@_call.def_abstract_eval
+def _result_shapes(
+    *_: Any, shapes: tuple[tuple[int, ...], ...], batches: tuple[tuple[int, _Axes], ...], **__: Any
+) -> list[ShapedArray]:
+    """What comes out; `batches` are the axes of `vmap`, outermost last: size, and place by leaf."""
+    leading = tuple(size for size, _ in reversed(batches))
+    return [ShapedArray((*leading, *shape), jnp.int32) for shape in shapes]
+
+
+def _batch(
+    leaves: tuple[Array, ...], axes: _Axes, *, batches: tuple[tuple[int, _Axes], ...], **params: Any
+) -> tuple[list[Array], tuple[int, ...]]:
+    """One more axis of `vmap`, kept in mind until the call is lowered."""
+    pairs = zip(leaves, axes, strict=True)
+    size = next(leaf.shape[axis] for leaf, axis in pairs if axis is not None)
+    results = _call.bind(*leaves, batches=(*batches, (size, tuple(axes))), **params)  # type: ignore[no-untyped-call]
+    return results, (0,) * len(results)
+
+
+batching.primitive_batchers[_call] = _batch
+
+
+@functools.cache
+def _compiled(**params: Any) -> Callable[..., list[Array]]:
+    return jax.jit(functools.partial(_call.bind, **params))
+
+
+@_call.def_impl
+def _run(*leaves: Array, **params: Any) -> list[Array]:
+    """A call outside `jit`."""
+    with jax.disable_jit(False):
+        return _compiled(**params)(*leaves)
+
+
+def _engine(platform: str | None, on_cpu: str, on_cuda: str) -> _Engine:
+    if platform == "cpu":
+        return ffi.process_messages if on_cpu == "numba" else xla.process_messages
+    if platform == "cuda" and on_cuda == "pallas":
+        from lob_core.backends import pallas_gpu  # importing Pallas takes long
+
+        return functools.partial(pallas_gpu.run_kernel, interpret=False)
+    return xla_blocks.process_messages
+
+
+def _register(platform: str | None) -> None:
+    """Says how a call is lowered for one platform, or for all others (None)."""
+
+    def play(
+        *leaves: Array,
+        treedef: Any,
+        config: BookConfig,
+        on_cpu: str,
+        on_cuda: str,
+        batches: tuple[tuple[int, _Axes], ...],
+        **_: Any,
+    ) -> list[Array]:
+        engine = _engine(platform, on_cpu, on_cuda)
+
+        def one(*leaves: Array) -> list[Array]:
+            book, messages = jax.tree.unflatten(treedef, leaves)
+            return jax.tree.leaves(engine(book, messages, config=config))
+
+        for size, axes in batches:
+            one = jax.vmap(one, in_axes=axes, axis_size=size)
+        return one(*leaves)
+
+    rule = mlir.lower_fun(play, multiple_results=True)
+    mlir.register_lowering(_call, rule, platform=platform)
+
+
+for _platform in (None, "cpu", "cuda"):
+    _register(_platform)
