@@ -25,6 +25,7 @@ NUM_STANDING = 400
 FIRST_STANDING_ID = 2**29
 SECONDS = 1.0  # of timed calls, for one figure
 MOST_ROUNDS = 20
+NUM_FOLLOWING = 100  # calls after the first, of a loop of calls
 
 
 @functools.cache
@@ -73,8 +74,12 @@ def make_batch(num_books, num_slots, num_messages):
     return books, jax.tree.map(lambda x: jnp.asarray(x[rows, :num_messages]), messages)
 
 
-def measure(benchmark, play, books, messages, what, num_messages):
-    """Times `play(books, messages)`, which owns the books, on copies of them; returns an answer."""
+def measure(benchmark, play, books, messages, what, num_messages, following=()):
+    """Times `play(books, messages)`, which owns the books; returns an answer.
+
+    Each call has a copy of the books, just made. With `following`, the messages of the calls after
+    the first, each has the books that the call before returned.
+    """
     num_books, num_slots = books.bids.price.shape
     bytes_per_book = sum(x.nbytes for x in jax.tree.leaves(books)) // num_books
     run = jax.jit(play, donate_argnums=0)
@@ -82,17 +87,25 @@ def measure(benchmark, play, books, messages, what, num_messages):
     run = run.lower(books, messages).compile()
     compile_s = time.perf_counter() - start
 
-    def copy_books():
+    parts, latest = iter(following), []
+
+    def prepare():
+        if latest:
+            return (latest.pop(), next(parts)), {}
         return (jax.block_until_ready(jax.tree.map(jnp.copy, books)), messages), {}
 
     def call(*args):
-        return jax.block_until_ready(run(*args))
+        answer = jax.block_until_ready(run(*args))
+        if following:
+            latest.append(answer[0])
+        return answer
 
-    arguments, _ = copy_books()
+    arguments, _ = prepare()
     start = time.perf_counter()
     call(*arguments)
-    rounds = max(1, min(MOST_ROUNDS, int(SECONDS / (time.perf_counter() - start))))
-    answer = benchmark.pedantic(call, setup=copy_books, rounds=rounds)
+    most_rounds = len(following) or MOST_ROUNDS
+    rounds = max(1, min(most_rounds, int(SECONDS / (time.perf_counter() - start))))
+    answer = benchmark.pedantic(call, setup=prepare, rounds=rounds)
     if benchmark.stats is not None:
         rate = num_books * num_messages / benchmark.stats.stats.median
         benchmark.extra_info["per_s"] = int(rate)
@@ -136,6 +149,26 @@ def test_benchmark_engine(benchmark, backend, num_books, num_messages, num_slots
     books, messages = make_batch(num_books, num_slots, num_messages)
     play = jax.vmap(functools.partial(process_messages, config=config, backend=backend))
     new_books, _ = measure(benchmark, play, books, messages, backend, num_messages)
+    assert_plausible(new_books, new_books.bids.size[:, 0])
+
+
+@pytest.mark.parametrize("num_slots", [128, 1024])
+@pytest.mark.parametrize("num_books", [1024, 4096])
+def test_benchmark_call_after_call(benchmark, num_books, num_slots):
+    """Ten messages a call on the books of the call before, as a loop in Python plays them.
+
+    The books of `test_benchmark_engine` are copies just made, most of them out of the cache.
+    """
+    num_messages = 10
+    config = BookConfig(num_slots=num_slots, max_trades=num_messages, num_agents=NUM_AGENTS)
+    books, messages = make_batch(num_books, num_slots, num_messages * (1 + NUM_FOLLOWING))
+    first, *following = (
+        jax.tree.map(lambda x, i=i: x[:, i : i + num_messages], messages)
+        for i in range(0, messages.price.shape[1], num_messages)
+    )
+    play = jax.vmap(functools.partial(process_messages, config=config, backend="numba"))
+    what = "numba, call after call"
+    new_books, _ = measure(benchmark, play, books, first, what, num_messages, following)
     assert_plausible(new_books, new_books.bids.size[:, 0])
 
 
