@@ -116,6 +116,12 @@ def test_evaluate__plays_the_checkpoint_again_with_other_settings(finished, tmp_
     assert evaluate.main([str(folder), "seed=3"]) == train.USAGE_ERROR
     assert "only evaluation.KEY" in capsys.readouterr().err
     assert evaluate.main([str(tmp_path)]) == train.USAGE_ERROR
+    record = json.loads((folder / "meta.json").read_text())
+    (folder / "meta.json").write_text(json.dumps({**record, "schema": 0}))
+    (folder / "evaluation.json").unlink()
+    assert evaluate.main([str(folder)]) == train.USAGE_ERROR
+    assert "layout version 0; this version plays 1" in capsys.readouterr().err
+    assert not (folder / "evaluation.json").exists()
 
 
 def test_run__existing_folder_is_not_overwritten(finished, capsys):

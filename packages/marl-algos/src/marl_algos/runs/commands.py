@@ -97,8 +97,10 @@ def evaluate_session(config: Config, session_class: type[Session[Any]], path: Pa
     Raises:
         ConfigError, DataError, DeviceError, CheckpointError: if something is wrong or missing.
     """
+    folder = RunFolder(path)
+    folder.record()  # another layout is refused before anything is made
     with jax.default_device(require_device(config.device)):
-        session = session_class(config, make_market(config), RunFolder(path))
+        session = session_class(config, make_market(config), folder)
         try:
             summary = session.evaluate(session.restore())
         finally:

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from marl_algos.conf.load import ConfigError, differences
 from marl_algos.conf.schema import Config
-from marl_algos.runs.checkpoint import read_json
+from marl_algos.runs.checkpoint import CheckpointError, read_json
 from marl_algos.runs.logging import is_scratch, write_atomically, write_json
 
 SCHEMA: Final = 1
@@ -101,6 +101,20 @@ class RunFolder:
         write_atomically(self.path.parent / "latest", f"{self.path.name}\n")
         return record
 
+    def record(self) -> dict[str, Any]:
+        """What `start` and `finish` wrote.
+
+        Raises:
+            CheckpointError: if it cannot be read, or the folder has another layout version.
+        """
+        record = read_json(self.meta)
+        if record.get("schema") != SCHEMA:
+            raise CheckpointError(
+                f"{self.path} was written with layout version {record.get('schema')}; this "
+                f"version plays {SCHEMA}"
+            )
+        return record
+
     def finish(self, record: dict[str, Any], **changes: Any) -> None:
         """Records how the run ended."""
         write_json(self.meta, {**record, "finished": _now(), **changes})
@@ -112,6 +126,7 @@ def open_run_folder(config: Config) -> RunFolder:
     Raises:
         ConfigError: if it exists and the run is not resumed; if there is nothing to resume; or if
             configuration or versions differ from those of the run to resume, naming what differs.
+        CheckpointError: if the run to resume has another layout version.
     """
     root = Path(config.run.root)
     name = config.run.name
@@ -141,7 +156,7 @@ def _refuse_mismatch(folder: RunFolder, config: Config) -> None:
         new.pop(key, None)
     lines = differences(old, new)
     if folder.meta.exists():
-        recorded = read_json(folder.meta).get("versions", {})
+        recorded = folder.record().get("versions", {})
         present = _versions()
         own = {name: recorded.get(name) for name in OWN_PACKAGES}
         lines += differences(own, {name: present.get(name) for name in OWN_PACKAGES}, "version")
