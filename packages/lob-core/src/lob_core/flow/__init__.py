@@ -10,11 +10,8 @@ from lob_core.flow.value_traders import (
     ValueTradersParams,
     ValueTradersState,
 )
-from lob_core.flow.zero_intelligence import (
-    ZeroIntelligence,
-    ZeroIntelligenceParams,
-    ZeroIntelligenceState,
-)
+from lob_core.flow.zero_intelligence import ZeroIntelligence
+from lob_core.flow.zero_params import ZeroIntelligenceParams, ZeroIntelligenceState
 
 __all__ = [
     "FlowModel",

@@ -11,9 +11,9 @@ import numpy as np
 from lob_core.flow.base import as_float
 from lob_core.flow.composing import num_spare_draws, wait_from_uniform
 from lob_core.flow.draws import count_at_most, running_sum
-from lob_core.flow.zero_intelligence import (
+from lob_core.flow.zero_intelligence import ZeroIntelligence
+from lob_core.flow.zero_params import (
     DEFAULT_MARKET_RATE,
-    ZeroIntelligence,
     ZeroIntelligenceParams,
     ZeroIntelligenceState,
     default_limit_rates,

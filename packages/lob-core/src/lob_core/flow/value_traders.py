@@ -12,11 +12,8 @@ from lob_core.flow.base import as_float
 from lob_core.flow.composing import compose, num_spare_draws, wait_from_uniform
 from lob_core.flow.draws import count_at_most, running_sum
 from lob_core.flow.fundamental import OrnsteinUhlenbeck, OrnsteinUhlenbeckParams
-from lob_core.flow.zero_intelligence import (
-    ZeroIntelligence,
-    ZeroIntelligenceParams,
-    ZeroIntelligenceState,
-)
+from lob_core.flow.zero_intelligence import ZeroIntelligence
+from lob_core.flow.zero_params import ZeroIntelligenceParams, ZeroIntelligenceState
 from lob_core.types import Array, BookConfig, BookState, Message, Replaceable, pytree_dataclass
 
 _VALUE_TRADER = 5

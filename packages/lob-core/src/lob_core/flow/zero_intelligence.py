@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lob_core.flow.base import FlowState, as_float
+from lob_core.flow.base import as_float
 from lob_core.flow.composing import (
     Events,
     Look,
@@ -26,6 +26,13 @@ from lob_core.flow.draws import (
     running_sum,
     size_from_uniform,
 )
+from lob_core.flow.zero_params import (
+    DEFAULT_CANCEL_RATES,
+    DEFAULT_MARKET_RATE,
+    ZeroIntelligenceParams,
+    ZeroIntelligenceState,
+    default_limit_rates,
+)
 from lob_core.types import (
     BACKGROUND_AGENT,
     NO_AGENT,
@@ -36,63 +43,13 @@ from lob_core.types import (
     BookState,
     Message,
     Orders,
-    Replaceable,
     Side,
-    pytree_dataclass,
     zero_counters,
 )
 
 _LIMIT_BUY, _LIMIT_SELL, _MARKET_BUY, _MARKET_SELL, _CANCEL = range(5)
-_DEFAULT_CANCEL_RATES = (0.71, 0.81, 0.68, 0.56, 0.47, 0.10)
-DEFAULT_MARKET_RATE: Final = 0.94
-"""Market orders per second and side in `ZeroIntelligence.default_params`."""
 _MOST_ORDERS = 31
 """Orders that a level of an opening book can hold."""
-
-
-def default_limit_rates(num_levels: int) -> np.ndarray:
-    """`[L]` limit orders per second and side in `ZeroIntelligence.default_params`, by distance."""
-    rates: np.ndarray = 1.92 * np.arange(1, num_levels + 1) ** -0.52
-    return rates
-
-
-@pytree_dataclass
-class ZeroIntelligenceParams(Replaceable):
-    """Rates are per second and side; `L` is the model's `num_levels`.
-
-    Attributes:
-        limit_rate: `[L]` float32, limit orders at a distance of 1, 2, ... ticks from the best
-            quote of the opposite side.
-        cancel_rate: `[L]` float32, cancels per resting order by the same distance; orders farther
-            away use the last.
-        market_rate: `[]` float32, market orders.
-        limit_size: `[S]` int32, shares; limit orders have one of these sizes, all as likely.
-        market_size: `[S]` int32, shares; likewise of market orders.
-        opening_price: `[]` int32, ticks, about where the first mid lies.
-        opening_time_s: `[]` int32, seconds since midnight.
-    """
-
-    limit_rate: Array
-    cancel_rate: Array
-    market_rate: Array
-    limit_size: Array
-    market_size: Array
-    opening_price: Array
-    opening_time_s: Array
-
-
-@pytree_dataclass
-class ZeroIntelligenceState(FlowState):
-    """Adds the best quotes last seen, to which a side that has run empty refers.
-
-    Attributes:
-        last_bid: `[]` int32, ticks.
-        last_ask: `[]` int32, ticks.
-    """
-
-    last_bid: Array
-    last_ask: Array
-
 
 _StateT = TypeVar("_StateT", bound=ZeroIntelligenceState)
 
@@ -136,7 +93,7 @@ class ZeroIntelligence:
 
     def default_params(self) -> ZeroIntelligenceParams:
         """A liquid market: spread of 1-3 ticks, mid near 10,000 ticks, 1.5 lots of 100 an order."""
-        listed = np.array(_DEFAULT_CANCEL_RATES)
+        listed = np.array(DEFAULT_CANCEL_RATES)
         level = np.minimum(np.arange(self.num_levels), listed.size - 1)
         return ZeroIntelligenceParams(
             limit_rate=as_float(default_limit_rates(self.num_levels)),
