@@ -8,8 +8,6 @@ It plays the messages of one book, which lies on a desk (`numba_desk`).
 
 from __future__ import annotations
 
-from collections import namedtuple
-
 import numpy as np
 
 from lob_core.backends.numba_desk import (
@@ -17,9 +15,7 @@ from lob_core.backends.numba_desk import (
     DROPPED_ORDERS,
     DROPPED_SIZE,
     DROPPED_TRADES,
-    INVALID,
     MAX_TRADES,
-    MESSAGES,
     NUM_ASKED,
     NUM_MESSAGES,
     NUM_SLOTS,
@@ -29,7 +25,6 @@ from lob_core.backends.numba_desk import (
     TRADES,
     UNKNOWN_CANCEL,
     UNKNOWN_IDS,
-    UNKNOWN_TYPES,
     ask_ahead,
     asks_of,
     bids_of,
@@ -40,6 +35,22 @@ from lob_core.backends.numba_desk import (
 )
 from lob_core.backends.numba_matching import Taker, can_fill, is_marketable, match
 from lob_core.backends.numba_memory import inline, jit, words_at
+from lob_core.backends.numba_message import (
+    BID,
+    CANCEL,
+    DELETE,
+    DONE,
+    EXECUTE,
+    FOK,
+    IGNORED,
+    IOC,
+    MODIFY,
+    POST_ONLY,
+    hash_of,
+    message_at,
+    refuse,
+    taker_of,
+)
 from lob_core.backends.numba_record import (
     agent_at,
     lay_down,
@@ -59,59 +70,16 @@ from lob_core.backends.numba_side import (
     place_of_price,
     remove,
 )
-from lob_core.types import (
-    NO_ORDER,
-    OPENING_AGENT,
-    UNKNOWN_CANCEL_HASH,
-    EventType,
-    ResultCode,
-    SelfMatch,
-    Side,
-    TimeInForce,
-    UnknownCancel,
-)
+from lob_core.types import OPENING_AGENT, ResultCode, UnknownCancel
 
-_NOOP, _HIDDEN = int(EventType.NOOP), int(EventType.EXECUTE_HIDDEN)
-_CROSS, _HALT = int(EventType.CROSS), int(EventType.HALT)
-_SUBMIT, _CANCEL, _DELETE = int(EventType.SUBMIT), int(EventType.CANCEL), int(EventType.DELETE)
-_EXECUTE, _MODIFY, _MARKET = (
-    int(EventType.EXECUTE_VISIBLE),
-    int(EventType.MODIFY),
-    int(EventType.MARKET),
-)
-_GTC, _IOC = int(TimeInForce.GTC), int(TimeInForce.IOC)
-_FOK, _POST_ONLY = int(TimeInForce.FOK), int(TimeInForce.POST_ONLY)
 _CODE = {code.name: int(code) for code in ResultCode}
-_IGNORED, _DONE, _RESTED = _CODE["IGNORED"], _CODE["DONE"], _CODE["RESTED"]
-_PARTLY_FILLED_RESTED, _FILLED = _CODE["PARTLY_FILLED_RESTED"], _CODE["FILLED"]
-_PARTLY_FILLED_EXPIRED, _EXPIRED = _CODE["PARTLY_FILLED_EXPIRED"], _CODE["EXPIRED"]
+_RESTED, _PARTLY_FILLED_RESTED = _CODE["RESTED"], _CODE["PARTLY_FILLED_RESTED"]
+_FILLED, _PARTLY_FILLED_EXPIRED = _CODE["FILLED"], _CODE["PARTLY_FILLED_EXPIRED"]
+_EXPIRED, _DROPPED = _CODE["EXPIRED"], _CODE["DROPPED"]
 _REJECTED_POST_ONLY, _REJECTED_FOK = _CODE["REJECTED_POST_ONLY"], _CODE["REJECTED_FOK"]
-_REJECTED_UNKNOWN_ID, _REJECTED_INVALID = _CODE["REJECTED_UNKNOWN_ID"], _CODE["REJECTED_INVALID"]
-_REJECTED_UNKNOWN_TYPE, _DROPPED = _CODE["REJECTED_UNKNOWN_TYPE"], _CODE["DROPPED"]
-_BID, _ASK = int(Side.BID), int(Side.ASK)
-_OFF, _CANCEL_RESTING = int(SelfMatch.OFF), int(SelfMatch.CANCEL_RESTING)
-_CANCEL_INCOMING = int(SelfMatch.CANCEL_INCOMING)
+_REJECTED_UNKNOWN_ID = _CODE["REJECTED_UNKNOWN_ID"]
 _STRICT, _OPENING = int(UnknownCancel.STRICT), int(UnknownCancel.OPENING)
 _UNIFORM, _UNIFORM_ANY = int(UnknownCancel.UNIFORM), int(UnknownCancel.UNIFORM_ANY)
-_HASH_A, _HASH_B, _HASH_C, _HASH_D = UNKNOWN_CANCEL_HASH
-_INT32_MAX, _INT32_MIN = 2**31 - 1, -(2**31)
-
-_Message = namedtuple("_Message", "event_type side price size order_id agent_id time_in_force")
-
-
-@inline
-def _is_valid(message):
-    """Whether every field that a known, acting event type reads is in its domain."""
-    kind = message.event_type
-    has_known_tif = (message.time_in_force >= _GTC) & (message.time_in_force <= _POST_ONLY)
-    is_unpriced = (kind == _CANCEL) | (kind == _DELETE) | (kind == _MARKET)
-    return (
-        ((message.side == _BID) | (message.side == _ASK))
-        & ((kind == _DELETE) | (message.size >= 1))
-        & (is_unpriced | (message.price >= 1))
-        & (((kind != _SUBMIT) & (kind != _MARKET)) | (message.order_id >= 1))
-        & (((kind != _SUBMIT) & (kind != _MODIFY)) | has_known_tif)
-    )
 
 
 @inline
@@ -136,15 +104,15 @@ def _rest(desk, own, taker, remaining, flip):
 
 @inline
 def _refusal(taker, makers, num_slots, self_match):
-    """The code with which a post-only or fill-or-kill order is rejected, else `_IGNORED`."""
-    if taker.time_in_force == _POST_ONLY:
+    """The code with which a post-only or fill-or-kill order is rejected, else `IGNORED`."""
+    if taker.time_in_force == POST_ONLY:
         if is_marketable(taker, makers):
             return _REJECTED_POST_ONLY
-    elif taker.time_in_force == _FOK:
+    elif taker.time_in_force == FOK:
         take_up(makers, num_slots)
         if not can_fill(taker, makers, self_match):
             return _REJECTED_FOK
-    return _IGNORED
+    return IGNORED
 
 
 @inline
@@ -153,58 +121,6 @@ def _taken_code(taker, filled):
     if filled == taker.size:
         return _FILLED
     return _PARTLY_FILLED_EXPIRED if filled > 0 else _EXPIRED
-
-
-@inline
-def _message_at(desk, index):
-    """One message's fields, as 64-bit integers."""
-    return _Message(
-        np.int64(buffer(desk, MESSAGES, 0)[index]),
-        np.int64(buffer(desk, MESSAGES, 1)[index]),
-        np.int64(buffer(desk, MESSAGES, 2)[index]),
-        np.int64(buffer(desk, MESSAGES, 3)[index]),
-        np.int64(buffer(desk, MESSAGES, 4)[index]),
-        np.int64(buffer(desk, MESSAGES, 5)[index]),
-        np.int64(buffer(desk, MESSAGES, 6)[index]),
-    )
-
-
-@inline
-def _refuse(desk, message):
-    """The code of a message that needs no look at the book, counting it; else `_DONE`."""
-    kind = message.event_type
-    if (kind == _NOOP) | (kind == _HIDDEN) | (kind == _CROSS) | (kind == _HALT):
-        return _IGNORED
-    if (kind < _NOOP) | (kind > _MARKET):
-        tally(desk, UNKNOWN_TYPES, 1)
-        return _REJECTED_UNKNOWN_TYPE
-    if not _is_valid(message):
-        tally(desk, INVALID, 1)
-        return _REJECTED_INVALID
-    return _DONE
-
-
-@inline
-def _taker_of(message, is_buy):
-    """The order that a `SUBMIT`, `MARKET` or `EXECUTE_VISIBLE` sends into the book."""
-    side = _BID if is_buy else _ASK
-    limit, order_id, time_in_force = message.price, message.order_id, message.time_in_force
-    if message.event_type == _MARKET:
-        limit = _INT32_MAX if is_buy else _INT32_MIN
-        time_in_force = _IOC
-    elif message.event_type == _EXECUTE:
-        order_id, time_in_force = NO_ORDER, _IOC
-    return Taker(side, limit, message.size, order_id, message.agent_id, time_in_force)
-
-
-@inline
-def _hash(message):
-    """The hash described at `UNKNOWN_CANCEL_HASH`."""
-    value = message.order_id * _HASH_A ^ message.price * _HASH_B ^ message.size * _HASH_C
-    value &= 0xFFFFFFFF
-    value ^= value >> 15
-    value = value * _HASH_D & 0xFFFFFFFF
-    return value ^ value >> 12
 
 
 @inline
@@ -227,7 +143,7 @@ def _stand_in(side, message, flip, mode):
         stop += 1
     if found == 0:
         return -1
-    number = 0 if mode == _OPENING else _hash(message) % found
+    number = 0 if mode == _OPENING else hash_of(message) % found
     for place in range(first, stop):
         if _can_stand_in(agent_at(side, place), mode):
             if number == 0:
@@ -251,28 +167,28 @@ def _with_agent(taker, agent_id):
 @inline
 def _carry_out(desk, index, num_slots, self_match, unknown_cancel):
     """Plays one message and reports on it."""
-    message = _message_at(desk, index)
-    is_buy = (message.side == _BID) != (message.event_type == _EXECUTE)
+    message = message_at(desk, index)
+    is_buy = (message.side == BID) != (message.event_type == EXECUTE)
     flip = 0 if is_buy else -1
     own, makers = side_of(desk, is_buy), side_of(desk, not is_buy)
 
-    code, filled, place = _refuse(desk, message), np.int64(0), np.int64(-1)
-    taker = _taker_of(message, is_buy)
-    is_taker = code == _DONE
+    code, filled, place = refuse(desk, message), np.int64(0), np.int64(-1)
+    taker = taker_of(message, is_buy)
+    is_taker = code == DONE
     kind = message.event_type
-    if is_taker and ((kind == _CANCEL) | (kind == _DELETE) | (kind == _MODIFY)):
+    if is_taker and ((kind == CANCEL) | (kind == DELETE) | (kind == MODIFY)):
         is_taker = False
         take_up(own, num_slots)
         place = find(own, message.order_id, message.price, flip)
-        is_whole = kind == _DELETE
+        is_whole = kind == DELETE
         if place < 0:
             tally(desk, UNKNOWN_IDS, 1)
             is_whole = message.size < 1
-            if kind != _MODIFY and unknown_cancel != _STRICT:
+            if kind != MODIFY and unknown_cancel != _STRICT:
                 place = _stand_in(own, message, flip, unknown_cancel)
         if place < 0:
             code = _REJECTED_UNKNOWN_ID
-        elif kind == _MODIFY:
+        elif kind == MODIFY:
             if message.price == price_at(own, place) and message.size <= size_at(own, place):
                 set_size(own, place, message.size)
             else:
@@ -285,7 +201,7 @@ def _carry_out(desk, index, num_slots, self_match, unknown_cancel):
 
     if is_taker:
         code = _refusal(taker, makers, num_slots, self_match)
-        if code == _IGNORED:
+        if code == IGNORED:
             if place >= 0:
                 remove(own, num_slots, place)
             remaining = taker.size
@@ -293,7 +209,7 @@ def _carry_out(desk, index, num_slots, self_match, unknown_cancel):
                 take_up(makers, num_slots)
                 filled, remaining = match(desk, taker, makers, index)
             code = _taken_code(taker, filled)
-            if remaining > 0 and taker.time_in_force != _IOC and taker.time_in_force != _FOK:
+            if remaining > 0 and taker.time_in_force != IOC and taker.time_in_force != FOK:
                 is_dropped = _rest(desk, own, taker, remaining, flip)
                 code = _PARTLY_FILLED_RESTED if filled > 0 else _RESTED
                 code = _DROPPED if is_dropped else code
