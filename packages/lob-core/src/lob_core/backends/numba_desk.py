@@ -64,12 +64,12 @@ def tally(desk, counter, number):
 def num_lines_ahead(desk):
     """Cache lines of the next book to ask for while this one is played; call it before that.
 
-    Its depth is taken to be the last book's. None if all books fit in the cache, or are shallow: a
-    processor foresees a few lines by itself, but not the jumps between the columns of deep books.
+    Its depth is taken to be the last book's. None if all books fit in the cache. A processor
+    foresees the lines of a column, but not where the next one and that of the next book start.
     """
     bids, asks = words_at(bids_of(desk)), words_at(asks_of(desk))
     depth = max(bids[numba_record.STOP], asks[numba_record.STOP])
-    lines = 8 * ((4 * depth + _LINE - 1) // _LINE) if depth > numba_record.MOST_WHOLE else 0
+    lines = 8 * ((4 * depth + _LINE - 1) // _LINE)
     return lines if lines * words_at(desk)[NUM_BOOKS] > CACHED_LINES else 0
 
 
