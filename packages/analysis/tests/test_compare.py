@@ -44,7 +44,7 @@ def test_compare__interquartile_mean_over_seeds_and_improvement():
 def test_compare__less_is_better_for_costs():
     cheap, dear = run("a", [1, 2, 3, 4]), run("b", [9, 9, 9, 9])
     groups = {
-        name: [dataclasses.replace(x, evaluation=x.evaluation.rename({"pnl": "shortfall"}))]
+        name: [dataclasses.replace(x, evaluation=x.evaluation.rename({"pnl": "shortfall"}))] * 2
         for name, x in (("cheap", cheap), ("dear", dear))
     }
     found = compare_groups(groups, "market_maker")
@@ -87,7 +87,14 @@ def test_cli__compare_prints_groups(tmp_path):
     done = CliRunner().invoke(app, ["compare", "r0", "r1", "--by", "seed", "--root", str(tmp_path)])
     assert done.exit_code == 0, done.output
     assert "Market maker: PnL after closing" in done.output
+    assert "note: intervals of a group of one run" in done.output
+    assert "has a better mean" not in done.output  # one run a group says nothing of seeds
+    for seed in range(2):
+        write_run(tmp_path / f"s{seed}", num_updates=1, seed=seed)
+    runs = ["r0", "s0", "r1", "s1"]
+    done = CliRunner().invoke(app, ["compare", *runs, "--by", "seed", "--root", str(tmp_path)])
     assert "a run of 0 has a better mean than one of 1" in done.output
+    assert "note:" not in done.output
     done = CliRunner().invoke(app, ["compare", "r0", "--by", "algo.no", "--root", str(tmp_path)])
     assert done.exit_code == 2
     assert "has no 'algo.no'" in done.stderr

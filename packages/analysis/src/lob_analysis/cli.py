@@ -119,6 +119,9 @@ def compare(
         found = [
             compare_groups(groups, agent_type, measure) for agent_type in loaded[0].agent_types
         ]
+    if len(groups) > 1 and min(map(len, groups.values())) == 1:
+        note = "intervals of a group of one run do not hold what another seed would change"
+        console.print(f"[yellow]note:[/] {note}", highlight=False)
     for comparison in found:
         console.print(comparison_view(comparison, by))
         for (left, right), chance in comparison.improvement.items():

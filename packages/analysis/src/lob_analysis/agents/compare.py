@@ -44,7 +44,8 @@ class Comparison:
         measure: which column of the evaluation table.
         groups: by name.
         improvement: for each ordered pair of names, the probability that a run of the first has
-            a better mean than one of the second.
+            a better mean than one of the second; of groups with two runs or more only, because
+            one run does not tell how far seeds are apart.
     """
 
     agent_type: str
@@ -129,7 +130,7 @@ def compare_groups(
         )
         for a in results
         for b in results
-        if a != b
+        if a != b and min(results[a].num_runs, results[b].num_runs) > 1
     }
     return Comparison(agent_type, name, results, improvement)
 

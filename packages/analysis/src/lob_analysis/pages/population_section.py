@@ -72,10 +72,10 @@ def win_pictures(rates: pl.DataFrame, num_matches: int | None = None) -> list[Pi
         step = -(-int(part["round"].n_unique()) // 10)
         figure.update_xaxes(title_text="round", title_standoff=None, dtick=step, row=1, col=1)
         figure.update_xaxes(
-            title_text=f"wins in round {last['round'][0]}", range=[-0.02, 1.02], tickformat=".0%",
-            dtick=0.5, row=1, col=2,
+            title_text=f"wins in round {last['round'][0]}", range=[-0.04, 1.04], tickformat=".0%",
+            tickvals=[0, 0.5, 1], row=1, col=2,
         )  # fmt: skip
-        figure.update_yaxes(title_text="snapshot of round", row=1, col=1)
+        figure.update_yaxes(title_text="snapshot of round", dtick=step, row=1, col=1)
         caption = (
             f"Share of matches that the newest {name} wins against snapshots of the {other}. "
             "Green along the lower rows: old opponents stay beaten. Red that returns there: "
