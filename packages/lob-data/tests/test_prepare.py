@@ -210,7 +210,7 @@ def test_prepare__refuses_a_folder_of_something_else(tmp_path, raw):
 
 def test_prepare__several_levels_of_one_day_need_a_choice(tmp_path, raw, busy_venue):
     write_pair(raw, *busy_venue.rows(2), "TEST", "2020-01-02")
-    with pytest.raises(OptionError, match=r"more than once.*choose a level"):
+    with pytest.raises(OptionError, match=r"more than once.*option level"):
         prepare(raw, tmp_path / "store", FAST)
     report = prepare(raw, tmp_path / "store", dataclasses.replace(FAST, level=2))
     assert [day.level for day in report.days] == [2]

@@ -174,7 +174,9 @@ def choose_pairs(pairs: list[Pair], options: PrepareOptions) -> list[Pair]:
     for (ticker, day), same in by_day.items():
         if len(same) > 1:
             held = ", ".join(f"{p.messages} (level {p.name.level})" for p in same)
-            raise OptionError(f"{ticker} on {day} is there more than once: {held}; choose a level")
+            raise OptionError(
+                f"{ticker} on {day} is there more than once: {held}; choose one by the option level"
+            )
     return chosen
 
 
