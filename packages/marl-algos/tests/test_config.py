@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from marl_algos.conf.load import ConfigError, differences, load_config, type_configs
 from marl_algos.learners.registry import LEARNERS
+from marl_algos.markets.data import make_market
+from marl_algos.train import make_learner
 
 
 def test_default__has_a_maker_and_an_execution_agent():
@@ -14,6 +16,16 @@ def test_default__has_a_maker_and_an_execution_agent():
     assert sorted(config.env.agents) == ["execution", "market_maker"]
     assert config.env.agents["market_maker"].action == "fixed_quants"
     assert config.data.kind == "embedded"
+
+
+@pytest.mark.parametrize("name", ["2player", "execution", "market_making"])
+def test_experiments__with_our_settings_make_learners_of_the_agents_of_the_published_ones(name):
+    ours, published = (
+        load_config([f"experiment={who}_{name}"]) for who in ("modelled", "jaxmarl_hft")
+    )
+    assert sorted(ours.env.agents) == sorted(published.env.agents)
+    learner = make_learner(ours, make_market(ours))
+    assert sorted(learner.types) == sorted(ours.env.agents)
 
 
 def test_override__of_one_type_leaves_the_others_alone():
