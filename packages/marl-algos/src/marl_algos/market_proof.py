@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from lob_core.runtime import configure_cpu
@@ -61,10 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         configs = [load_config(run) for run in plan(overrides)]  # mistakes come before any run
-        folders: list[Path] = []
-        for config in reversed(configs):  # recorded data first: they may be missing
-            folders.insert(0, run_session(config, Training)[0].path)
-        for folder in folders:
+        configs.reverse()  # recorded data first: they may be missing
+        folders = [run_session(config, Training)[0].path for config in configs]
+        for folder in reversed(folders):
             print_effects(folder)
 
     return exit_code(work)

@@ -13,7 +13,7 @@ from marl_algos.conf.populations import SelfPlayRun
 from marl_algos.conf.schema import Config
 from marl_algos.markets.data import DataError, Market, make_market
 from marl_algos.runs.checkpoint import CheckpointError, CheckpointStore, read_json
-from marl_algos.runs.runfolder import SCHEMA, RunFolder
+from marl_algos.runs.runfolder import RunFolder, other_layout
 from marl_algos.train import make_learner
 from marl_algos.training.runners import make_runner
 from marl_algos.types import Learner
@@ -91,11 +91,9 @@ def _is_finished(path: Path) -> bool:
         record = read_json(RunFolder(path).meta)
     except CheckpointError:
         return False
-    if record.get("schema") != SCHEMA:
-        raise RunError(
-            path,
-            f"was written with layout version {record.get('schema')}; this version plays {SCHEMA}",
-        )
+    problem = other_layout(record)
+    if problem is not None:
+        raise RunError(path, problem)
     return bool(record.get("status") == "finished")
 
 

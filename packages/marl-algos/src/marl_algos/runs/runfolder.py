@@ -108,16 +108,21 @@ class RunFolder:
             CheckpointError: if it cannot be read, or the folder has another layout version.
         """
         record = read_json(self.meta)
-        if record.get("schema") != SCHEMA:
-            raise CheckpointError(
-                f"{self.path} was written with layout version {record.get('schema')}; this "
-                f"version plays {SCHEMA}"
-            )
+        problem = other_layout(record)
+        if problem is not None:
+            raise CheckpointError(f"{self.path} {problem}")
         return record
 
     def finish(self, record: dict[str, Any], **changes: Any) -> None:
         """Records how the run ended."""
         write_json(self.meta, {**record, "finished": _now(), **changes})
+
+
+def other_layout(record: dict[str, Any]) -> str | None:
+    """What is wrong with the layout of the run that a record is of; None if this version's."""
+    if record.get("schema") == SCHEMA:
+        return None
+    return f"was written with layout version {record.get('schema')}; this version plays {SCHEMA}"
 
 
 def open_run_folder(config: Config) -> RunFolder:
