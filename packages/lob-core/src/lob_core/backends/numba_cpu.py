@@ -47,7 +47,7 @@ from lob_core.backends.numba_desk import (
     bids_of,
 )
 from lob_core.backends.numba_kernel import play
-from lob_core.backends.numba_memory import inline, ints_at, jit, move, on_stack, words_at
+from lob_core.backends.numba_memory import ints_at, jit, move, on_stack, splice, words_at
 from lob_core.backends.numba_parallel import (
     FRAME,
     MESSAGES_PER_THREAD,
@@ -151,7 +151,7 @@ def _lay_out(desk, frame):
     prepare(asks_of(desk))
 
 
-@jit
+@splice
 def _turn_to(desk, book):
     """Points a desk at the buffers of one book."""
     words = words_at(desk)
@@ -159,14 +159,14 @@ def _turn_to(desk, book):
         words[MESSAGES + index] = words[_BASES + index] + book * words[_STRIDES + index]
 
 
-@inline
+@splice
 def _turn_on(desk):
     """Points a desk at the buffers of the next book."""
     for index in range(0, NUM_BUFFERS, 8):
         add_words(desk + 8 * (MESSAGES + index), desk + 8 * (_STRIDES + index))
 
 
-@inline
+@splice
 def _blank_outputs(desk, num_books):
     """Blanks the trade logs and the accounts of some books, the desk's and the next."""
     words = words_at(desk)
@@ -192,7 +192,7 @@ def _answer_metadata(extension, minor_version):
         ints_at(extension[3])[8] = 0  # traits
 
 
-@jit
+@splice
 def _play_books(desk, first, last):
     """Plays books `first` to `last - 1` of one call."""
     words = words_at(desk)

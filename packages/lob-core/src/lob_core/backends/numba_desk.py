@@ -10,7 +10,7 @@ that book (`numba_record`), so that one address is all that a function of the ke
 from __future__ import annotations
 
 from lob_core.backends import numba_record
-from lob_core.backends.numba_memory import inline, ints_at, jit, prefetch, words_at
+from lob_core.backends.numba_memory import inline, ints_at, jit, prefetch, splice, words_at
 
 NUM_SLOTS, NUM_MESSAGES, MAX_TRADES, NUM_ACCOUNTS, SELF_MATCH, UNKNOWN_CANCEL, NUM_BOOKS = range(7)
 """Words of a desk that hold the sizes and modes of a call."""
@@ -48,13 +48,13 @@ def side_of(desk, is_buy):
     return desk + _SIDES + (0 if is_buy else _SIDE)
 
 
-@inline
+@splice
 def buffer(desk, group, number):
     """One of the book's buffers."""
     return ints_at(words_at(desk)[group + number])
 
 
-@inline
+@splice
 def tally(desk, counter, number):
     """Adds to one of the book's counters."""
     buffer(desk, _COUNTERS, counter)[0] += number

@@ -34,7 +34,7 @@ from lob_core.backends.numba_desk import (
     tally,
 )
 from lob_core.backends.numba_matching import Taker, can_fill, is_marketable, match
-from lob_core.backends.numba_memory import inline, jit, words_at
+from lob_core.backends.numba_memory import inline, jit, splice, words_at
 from lob_core.backends.numba_message import (
     BID,
     CANCEL,
@@ -82,7 +82,7 @@ _STRICT, _OPENING = int(UnknownCancel.STRICT), int(UnknownCancel.OPENING)
 _UNIFORM, _UNIFORM_ANY = int(UnknownCancel.UNIFORM), int(UnknownCancel.UNIFORM_ANY)
 
 
-@inline
+@splice
 def _rest(desk, own, taker, remaining, flip):
     """Rests what a taker has left behind all orders at least as good, on a side that may be full.
 
@@ -102,7 +102,7 @@ def _rest(desk, own, taker, remaining, flip):
     return False
 
 
-@inline
+@splice
 def _refusal(taker, makers, num_slots, self_match):
     """The code with which a post-only or fill-or-kill order is rejected, else `IGNORED`."""
     if taker.time_in_force == POST_ONLY:
@@ -164,7 +164,7 @@ def _with_agent(taker, agent_id):
     )
 
 
-@inline
+@splice
 def _carry_out(desk, index, num_slots, self_match, unknown_cancel):
     """Plays one message and reports on it."""
     message = message_at(desk, index)
@@ -220,7 +220,7 @@ def _carry_out(desk, index, num_slots, self_match, unknown_cancel):
     buffer(desk, REPORTS, 3)[index] = prices(asks_of(desk))[0]
 
 
-@jit
+@splice
 def play(desk):
     """Plays the messages of one book; `lob_core.reference` has the same rules in plain words."""
     words = words_at(desk)

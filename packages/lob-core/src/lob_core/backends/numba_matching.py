@@ -19,7 +19,7 @@ from lob_core.backends.numba_desk import (
     TRADES,
     buffer,
 )
-from lob_core.backends.numba_memory import inline, jit, words_at
+from lob_core.backends.numba_memory import inline, jit, splice, words_at
 from lob_core.backends.numba_record import (
     COUNT,
     agent_at,
@@ -42,7 +42,7 @@ _CANCEL_INCOMING = int(SelfMatch.CANCEL_INCOMING)
 Taker = namedtuple("Taker", "side limit size order_id agent_id time_in_force")
 
 
-@inline
+@splice
 def _is_crossed(taker, price):
     return price <= taker.limit if taker.side == _BID else price >= taker.limit
 
@@ -54,7 +54,7 @@ def is_marketable(taker, makers):
     return (best != NO_PRICE) & _is_crossed(taker, best)
 
 
-@inline
+@splice
 def _is_prevented(taker, maker_agent, self_match):
     """Whether self-match prevention keeps these two from trading."""
     return (self_match != _OFF) & (taker.agent_id == maker_agent) & (maker_agent >= 1)
@@ -77,12 +77,12 @@ def can_fill(taker, makers, self_match):
     return False
 
 
-@inline
+@splice
 def _account(agent_id, num_accounts):
     return agent_id if 1 <= agent_id < num_accounts else 0
 
 
-@inline
+@splice
 def _record(desk, taker, makers, place, traded, index):
     """Writes one trade to the log (if there is room) and to both accounts."""
     words = words_at(desk)
@@ -119,7 +119,7 @@ def match(desk, taker, makers, index):
     """
     words = words_at(desk)
     num_slots, self_match = words[NUM_SLOTS], words[SELF_MATCH]
-    filled, remaining, gone = 0, taker.size, 0
+    filled, remaining, gone = np.int64(0), taker.size, np.int64(0)
     while remaining > 0:
         if gone == words_at(makers)[COUNT]:
             if gone == 0:

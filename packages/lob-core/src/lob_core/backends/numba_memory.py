@@ -16,10 +16,23 @@ from numba.extending import intrinsic
 
 _INT32, _WORD = ir.IntType(32), ir.IntType(64)
 
-_options = {"error_model": "numpy", "boundscheck": False, "nogil": True}
+_options = {
+    "error_model": "numpy",
+    "boundscheck": False,
+    "nogil": True,
+    "no_cpython_wrapper": True,  # only compiled code calls these functions
+    "no_cfunc_wrapper": True,
+}
 jit = numba.njit(**_options)
 inline = numba.njit(forceinline=True, **_options)
 """As `jit`, for functions that must not cost a call."""
+splice = numba.njit(inline="always", **_options)
+"""As `inline`, spliced into its caller before that is typed.
+
+numba optimizes every other function once on its own and once more in each function around it, down
+to machine code that nothing calls; so the kernel's outer layers are spliced. A caller that has grown
+too large is slow to type: the layers inside stay functions.
+"""
 
 
 @intrinsic
