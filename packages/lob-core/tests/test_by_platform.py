@@ -51,6 +51,19 @@ def test_default_backend__is_traced_for_no_platform_but_that_of_the_program(monk
     assert traced == ["numba", "blocks"]
 
 
+def test_default_backend__is_compiled_by_numba_only_for_programs_of_cpus(monkeypatch):
+    asked = []
+    available = by_platform.ffi.is_available
+    monkeypatch.setattr(by_platform.ffi, "is_available", lambda: asked.append(1) or available())
+    arguments = empty_book(CONFIG), stream(0)
+    fresh = functools.partial(play)  # no other test has lowered it
+    program = jax.jit(fresh).trace(*arguments)
+    lower_for_cuda(fresh, *arguments)
+    assert asked == []
+    program.lower()
+    assert asked == [1]
+
+
 def test_default_backend__one_exported_program_serves_several_platforms():
     names = ("cpu", "cuda")
     ours = jax.export.DisabledSafetyCheck.custom_call("lob_core_process_messages")

@@ -1,6 +1,8 @@
 """What happens when the numba backend cannot be used."""
 
 import functools
+import subprocess
+import sys
 import types
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +12,8 @@ import jax
 import numpy as np
 import pytest
 from lob_core import BookConfig, empty_book, process_messages
-from lob_core.backends import ffi
+from lob_core.backends import by_platform, ffi
+from lob_core.runtime import compile_ahead
 from lob_core.testing import random_messages, stack_trees
 from lob_core.testing.agreement import assert_same, make_engine
 
@@ -20,7 +23,10 @@ CONFIG = BookConfig(num_slots=4, max_trades=4)
 @pytest.fixture
 def fresh_registration(monkeypatch):
     """Forgets, for one test, that the backend has been registered."""
+    monkeypatch.setattr(ffi, "_helper", None)
     monkeypatch.setattr(ffi, "_register", functools.cache(ffi._register.__wrapped__))
+    compiled = functools.cache(by_platform._compiled.__wrapped__)
+    monkeypatch.setattr(by_platform, "_compiled", compiled)
 
 
 @pytest.mark.parametrize("backend", [None, "numba"])
@@ -37,7 +43,7 @@ def test_unusable_numba__falls_back_to_xla_with_one_warning(
     else:
         from lob_core.backends import numba_cpu
 
-        def fail(pool):
+        def fail(*_):
             raise OSError("no LLVM here")
 
         monkeypatch.setattr(numba_cpu, "compile_handler", fail)
@@ -60,6 +66,53 @@ def test_numba__is_available_here_and_compiled_once_for_all_processes():
     compiled = numba_cpu.compile_handler(pool)
     ffi._keep_alive.extend(compiled)  # machine code compiled later may refer to it
     assert [function.cache_hits for function in compiled] == [1, 1]
+
+
+@pytest.fixture
+def without_xla(monkeypatch, fresh_registration):
+    """Lets the backend be registered once more, though XLA takes each name once."""
+    handler = types.SimpleNamespace(ctypes=None)
+    monkeypatch.setattr(ffi, "_compile", lambda header: (handler, None))
+    monkeypatch.setattr(ffi.jax.ffi, "pycapsule", lambda pointer: pointer)
+    monkeypatch.setattr(ffi.jax.ffi, "register_ffi_target", lambda *_, **__: None)
+
+
+def test_compile_ahead__starts_one_process_and_none_once_the_engine_is_there(
+    monkeypatch, without_xla
+):
+    started = []
+
+    def start(command, **options):
+        started.append(options["env"]["JAX_PLATFORMS"])
+        return types.SimpleNamespace(wait=lambda: started.append("waited for"))
+
+    monkeypatch.setattr(ffi.subprocess, "Popen", start)
+    compile_ahead()
+    compile_ahead()
+    assert started == ["cpu"]
+    assert ffi.is_available()
+    assert started == ["cpu", "waited for"]
+    monkeypatch.setattr(ffi, "_helper", None)
+    compile_ahead()
+    assert started == ["cpu", "waited for"]
+
+
+def test_compile_ahead__without_an_interpreter_leaves_it_to_this_process(
+    monkeypatch, without_xla, tmp_path
+):
+    monkeypatch.setattr(ffi.sys, "executable", str(tmp_path / "python"))
+    compile_ahead()
+    assert ffi._helper is None
+    assert ffi.is_available()
+
+
+def test_compile_ahead__the_process_leaves_the_kernel_on_the_disk():
+    code = (
+        "from lob_core.backends import ffi; from lob_core.runtime import compile_ahead\n"
+        "compile_ahead(); assert ffi.is_available() and ffi._helper.returncode == 0\n"
+        "assert [function.cache_hits for function in ffi._keep_alive] == [1, 1]"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_pool_slots__are_read_from_the_header_and_zero_without_a_pool():
@@ -119,6 +172,8 @@ def test_handler__is_compiled_without_a_cache_folder(monkeypatch):
     handler, task = numba_cpu.compile_handler((0, 0, 0))
     assert (handler.name, task.name) == ("handle", "work")
     assert caches == [True, False, True, False]
+    with pytest.raises(RuntimeError, match="no locator"):
+        numba_cpu.compile_handler((0, 0, 0), only_to_disk=True)
 
 
 def test_numba__results_of_one_call_do_not_share_memory_with_its_arguments():

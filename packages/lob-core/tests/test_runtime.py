@@ -5,6 +5,7 @@ import types
 import warnings
 
 import jax
+import jax.numpy as jnp
 import pytest
 from lob_core import runtime
 from lob_core.runtime import (
@@ -12,7 +13,9 @@ from lob_core.runtime import (
     DeviceError,
     compile_quickly,
     configure_cpu,
+    cpu_options,
     require_device,
+    run_once,
 )
 
 
@@ -47,6 +50,30 @@ def test_compile_quickly__adds_flags_that_xla_knows_and_leaves_the_users_choice(
     assert "--xla_backend_optimization_level=0" in os.environ["XLA_FLAGS"]
     code = "import jax; assert jax.jit(lambda x: x + 1)(1) == 2"
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "XLA_FLAGS": once})
+
+
+def test_cpu_options__leave_the_users_choice(monkeypatch):
+    options = {"xla_backend_optimization_level": "1"}
+    monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=x")
+    assert cpu_options(options) == options
+    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=2")
+    assert cpu_options(options) is None
+    monkeypatch.setenv("XLA_FLAGS", "")
+    monkeypatch.setattr(runtime.jax, "default_backend", lambda: "gpu")
+    assert cpu_options(options) is None
+
+
+@pytest.mark.parametrize("flags", ["", "--xla_backend_optimization_level=2"])
+def test_run_once__gives_what_jit_gives_also_inside_jit_and_vmap(monkeypatch, flags):
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    numbers = {"a": jnp.arange(6), "b": jnp.int32(3)}
+
+    def play(x, k):
+        return x["a"] * x["b"] + k
+
+    for run in (jax.jit(lambda x, k: run_once(play, x, k)), lambda x, k: run_once(play, x, k)):
+        assert run(numbers, 2).tolist() == [2, 5, 8, 11, 14, 17]
+    assert jax.vmap(lambda k: run_once(play, numbers, k))(jnp.arange(2)).shape == (2, 6)
 
 
 def test_import__starts_no_backend_and_changes_no_setting():

@@ -58,7 +58,6 @@ def process_messages(
             book,
             messages,
             config=config,
-            on_cpu="numba" if ffi.is_available() else "xla",
             on_cuda="pallas" if _has_kernel(config) else "xla",
         )
     if backend == "pallas":

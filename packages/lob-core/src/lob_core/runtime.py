@@ -6,10 +6,14 @@ import importlib.util
 import os
 import subprocess
 import warnings
-from typing import Final, Literal, get_args
+from collections.abc import Callable
+from typing import Any, Final, Literal, TypeVar, get_args
 
 import jax
 
+from lob_core.backends import ffi
+
+_T = TypeVar("_T")
 SCHEDULER_FLAG: Final = "--xla_cpu_enable_concurrency_optimized_scheduler"
 """XLA flag under whose default batched decompositions of JAX 0.10 (`jnp.linalg.qr` under `vmap`)
 that run side by side hang: each waits on a thread of XLA's pool for tasks of the same pool. Turned
@@ -41,6 +45,47 @@ def configure_cpu() -> None:
     flags = os.environ.get("XLA_FLAGS", "")
     if SCHEDULER_FLAG not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {SCHEDULER_FLAG}=false".strip()
+
+
+def compile_ahead() -> None:
+    """Starts to compile the engine for CPUs in a process of its own; returns at once.
+
+    For applications, as their first statement: a first run imports and traces meanwhile, instead of
+    waiting ten seconds for the kernel. Whoever needs the engine first waits for that process. If
+    the kernel lies compiled on the disk it ends after a second; if it fails, the engine compiles in
+    this process as it would have. Calling it again, or after the engine was used, changes nothing.
+    """
+    ffi.compile_ahead()
+
+
+def run_once(function: Callable[..., _T], *arguments: Any) -> _T:
+    """Calls a function under `jit`, on CPUs compiled with `QUICK_OPTIONS`.
+
+    For small work that a process does once, which takes longer to compile than to run. A level of
+    optimization that `XLA_FLAGS` sets stays, and under another transformation this is plain `jit`.
+
+    Args:
+        function: what to run; what it is traced for, it is given.
+        arguments: pytrees of arrays.
+
+    Returns:
+        What the function returns.
+    """
+    is_traced = any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(arguments))
+    options = None if is_traced else cpu_options(QUICK_OPTIONS)
+    return jax.jit(function, compiler_options=options)(*arguments)  # type: ignore[no-any-return]
+
+
+def cpu_options(options: dict[str, str | bool]) -> dict[str, str | bool] | None:
+    """Compiler options for CPUs, for programs of the default device.
+
+    Returns:
+        None, for XLA's own, on other platforms and if `XLA_FLAGS` sets one of them.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if jax.default_backend() != "cpu" or any(name in flags for name in options):
+        return None
+    return options
 
 
 def compile_quickly() -> None:

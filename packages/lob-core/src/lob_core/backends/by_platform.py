@@ -32,7 +32,6 @@ def process_messages(
     messages: Message,
     *,
     config: BookConfig,
-    on_cpu: Literal["numba", "xla"],
     on_cuda: Literal["pallas", "xla"],
 ) -> tuple[BookState, Outcome]:
     """The contract of `lob_core.process_messages` for one book (leaves `[N]`, `[M]`).
@@ -41,8 +40,8 @@ def process_messages(
         book: one book.
         messages: messages.
         config: shapes and rules.
-        on_cpu: backend of a program lowered for CPUs.
-        on_cuda: backend of a program lowered for CUDA. All other platforms have xla.
+        on_cuda: backend of a program lowered for CUDA. CPUs have numba if it can be used, all other
+            platforms xla.
 
     Returns:
         The new book, and the outcome.
@@ -55,7 +54,6 @@ def process_messages(
         treedef=treedef,
         shapes=tuple(jnp.shape(x) for x in shapes),
         config=config,
-        on_cpu=on_cpu,
         on_cuda=on_cuda,
         batches=(),
     )
@@ -97,9 +95,9 @@ def _run(*leaves: Array, **params: Any) -> list[Array]:
         return _compiled(**params)(*leaves)
 
 
-def _engine(platform: str | None, on_cpu: str, on_cuda: str) -> _Engine:
+def _engine(platform: str | None, on_cuda: str) -> _Engine:
     if platform == "cpu":
-        return ffi.process_messages if on_cpu == "numba" else xla.process_messages
+        return ffi.process_messages if ffi.is_available() else xla.process_messages
     if platform == "cuda" and on_cuda == "pallas":
         from lob_core.backends import pallas_gpu  # importing Pallas takes long
 
@@ -114,12 +112,11 @@ def _register(platform: str | None) -> None:
         *leaves: Array,
         treedef: Any,
         config: BookConfig,
-        on_cpu: str,
         on_cuda: str,
         batches: tuple[tuple[int, _Axes], ...],
         **_: Any,
     ) -> list[Array]:
-        engine = _engine(platform, on_cpu, on_cuda)
+        engine = _engine(platform, on_cuda)
 
         def one(*leaves: Array) -> list[Array]:
             book, messages = jax.tree.unflatten(treedef, leaves)

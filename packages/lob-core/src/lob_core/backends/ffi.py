@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import gc
+import os
 import re
+import subprocess
+import sys
 import threading
 import warnings
 from pathlib import Path
@@ -28,6 +33,7 @@ _TARGET = "lob_core_process_messages"
 _KNOWN_MAJOR_VERSION = 0
 _NUM_BOOK_LEAVES = 14
 _lock = threading.Lock()
+_helper: subprocess.Popen[bytes] | None = None  # compiles the kernel to the disk
 _keep_alive: list[Any] = []  # the compiled code that XLA holds a pointer to
 
 
@@ -45,15 +51,48 @@ def is_available() -> bool:
         return _register() is None
 
 
+def compile_ahead() -> None:
+    """See `lob_core.runtime.compile_ahead`."""
+    global _helper
+    with _lock:
+        if _helper is None and not _register.cache_info().currsize:
+            quiet = subprocess.DEVNULL
+            with contextlib.suppress(OSError):  # then the engine compiles in this process
+                _helper = subprocess.Popen(
+                    [sys.executable, "-c", f"import {__name__} as ffi; ffi.compile_to_disk()"],
+                    env=os.environ | {"JAX_PLATFORMS": "cpu"},
+                    stdin=quiet,
+                    stdout=quiet,
+                    stderr=quiet,
+                )
+
+
+def compile_to_disk() -> None:
+    """Compiles the kernel into its cache, unless it is there; for a process that then ends.
+
+    Raises:
+        RuntimeError, OSError: if no folder for the cache can be written.
+    """
+    gc.disable()  # a tenth of the time
+    _compile(_read_header(), only_to_disk=True)
+
+
+def _compile(header: str, *, only_to_disk: bool = False) -> tuple[Any, Any]:
+    """The handler and the work it shares out; both must be kept alive."""
+    from lob_core.backends import numba_cpu, numba_parallel
+
+    pool = numba_parallel.pool_slots(header)  # type: ignore[no-untyped-call]
+    return numba_cpu.compile_handler(pool, only_to_disk)  # type: ignore[no-any-return, no-untyped-call]
+
+
 @functools.cache
 def _register() -> str | None:
     """Registers the handler with XLA; returns why that is impossible, or None."""
     try:
         header = _read_header()
-        from lob_core.backends import numba_cpu, numba_parallel
-
-        pool = numba_parallel.pool_slots(header)  # type: ignore[no-untyped-call]
-        handler, task = numba_cpu.compile_handler(pool)  # type: ignore[no-untyped-call]
+        if _helper is not None:
+            _helper.wait()  # whatever became of it: what it has not compiled is compiled here
+        handler, task = _compile(header)
         capsule = jax.ffi.pycapsule(handler.ctypes)  # type: ignore[no-untyped-call]
         jax.ffi.register_ffi_target(_TARGET, capsule, platform="cpu", api_version=1)
         _keep_alive.extend((handler, task))

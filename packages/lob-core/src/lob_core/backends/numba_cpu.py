@@ -277,7 +277,7 @@ def _source_digest():
     return int.from_bytes(digest.digest()[:6], "little")
 
 
-def compile_handler(pool):
+def compile_handler(pool, only_to_disk=False):
     """The handler and the work it shares out, as numba `cfunc`s, from the disk cache if possible.
 
     The cache lies beside this file or, where that cannot be written, in the user's cache folder
@@ -285,20 +285,26 @@ def compile_handler(pool):
 
     Args:
         pool: see `numba_parallel.pool_slots`.
+        only_to_disk: nothing is compiled for this process alone.
 
     Returns:
         Handler and task; both must be kept alive as long as XLA may call them.
+
+    Raises:
+        RuntimeError, OSError: if no folder for the cache can be written, with `only_to_disk`.
     """
     digest = _source_digest()
-    task = _compile(_make_task(digest))
+    task = _compile(_make_task(digest), only_to_disk)
     llvmlite.binding.add_symbol(TASK_SYMBOL, task.address)
-    return _compile(_make_handler(digest, pool)), task
+    return _compile(_make_handler(digest, pool), only_to_disk), task
 
 
-def _compile(function):
+def _compile(function, only_to_disk):
     options = {"error_model": "numpy", "boundscheck": False}
     signature = types.int64(types.int64)
     try:
         return numba.cfunc(signature, cache=True, **options)(function)
     except (RuntimeError, OSError):  # no folder can be written: compile anew in every process
+        if only_to_disk:
+            raise
         return numba.cfunc(signature, cache=False, **options)(function)

@@ -30,8 +30,8 @@ splice = numba.njit(inline="always", **_options)
 """As `inline`, spliced into its caller before that is typed.
 
 numba optimizes every other function once on its own and once more in each function around it, down
-to machine code that nothing calls; so the kernel's outer layers are spliced. A caller that has grown
-too large is slow to type: the layers inside stay functions.
+to machine code that nothing calls; so the kernel's outer layers are spliced. A caller that has
+grown too large is slow to type: the layers inside stay functions.
 """
 
 
