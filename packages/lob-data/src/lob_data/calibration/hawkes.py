@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 from lob_core.flow import Hawkes, HawkesParams
 from lob_core.flow.hawkes import NUM_KINDS, check_stationary
-from scipy.optimize import minimize
 
 from lob_data.calibration.exposure_kernel import LIMIT, MARKET
 from lob_data.calibration.figures import Float, exponential_ks
@@ -173,6 +172,8 @@ def maximize_likelihood(parts: list[Events], counts: Float) -> tuple[Intensity, 
         *[(0.0, _MOST_BRANCHING)] * NUM_KINDS**2,
         *[_LOG_DECAY_BOUNDS] * NUM_KINDS,
     ]
+
+    from scipy.optimize import minimize  # takes long to import, and most processes fit nothing
 
     def search(start: Float, iterations: int) -> tuple[float, Float]:
         options = {"maxiter": iterations, "maxfun": 4 * iterations, "ftol": 1e-9}
