@@ -13,6 +13,7 @@ from flax import struct
 from lob_core.flow import FlowModel
 from lob_core.packing import unpack_messages
 from lob_core.replay import ReplayWindows, step_messages
+from lob_core.runtime import run_once
 from lob_core.types import BookState, EventType, Message
 
 from marl_envs.clock import Time, add_time, is_after
@@ -306,14 +307,15 @@ def flow_background(
     if num_openings < 1:
         raise ValueError(f"num_openings is {num_openings}; it must be >= 1")
 
-    @jax.jit
-    def draw(keys: Array) -> tuple[BookState, Any, MarketState]:
+    def draw(keys: Array, params: Any) -> tuple[BookState, Any, MarketState]:
         open_one = jax.vmap(model.opening, (0, None, None))
         books, states = open_one(keys, params, config.book)
         facts = jax.vmap(opening_facts, (0, 0, 0, None))
         return books, states, facts(books, states.time_s, states.time_ns, config.num_steps)
 
-    books, states, market = _strongly_typed(draw(jax.random.split(key, num_openings)))
+    books, states, market = _strongly_typed(
+        run_once(draw, jax.random.split(key, num_openings), params)
+    )
     return FlowBackground(
         model=model,
         num_messages=config.messages_per_step,
