@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
-from lob_core.runtime import QUICK_OPTIONS
+from lob_core.runtime import QUICK_OPTIONS, cpu_options
 
 
 class Program:
@@ -37,7 +37,7 @@ class Program:
         leaves, structure = jax.tree.flatten(arguments)
         place = (structure, tuple(jax.typeof(leaf) for leaf in leaves))
         if place not in self._compiled:
-            options = QUICK_OPTIONS if self._is_quick and jax.default_backend() == "cpu" else None
+            options = cpu_options(QUICK_OPTIONS) if self._is_quick else None
             lowered = self._function.lower(*arguments)
             self._compiled[place] = lowered.compile(compiler_options=options)
         return self._compiled[place]

@@ -58,7 +58,10 @@ class Categorical:
 
     def sample(self, key: Array) -> Array:
         """`[...]` int32."""
-        return jax.random.categorical(key, self.logits).astype(jnp.int32)
+        logits = self.logits
+        # The numbers of a draw of that shape, flat: XLA unrolls loops over a last axis this short.
+        noise = jax.random.gumbel(key, (logits.size,), logits.dtype).reshape(logits.shape)
+        return jnp.argmax(logits + noise, axis=-1).astype(jnp.int32)
 
     def mode(self) -> Array:
         """`[...]` int32, the most probable choice (the first of equals)."""

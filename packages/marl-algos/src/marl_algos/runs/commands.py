@@ -14,7 +14,7 @@ import jax
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from lob_core.runtime import DeviceError, configure_cpu, require_device
+from lob_core.runtime import DeviceError, compile_ahead, configure_cpu, require_device
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
@@ -50,6 +50,8 @@ def run_session(config: Config, session_class: type[Session[Any]]) -> tuple[RunF
     started = next(_STARTS, time.perf_counter())
     if config.device == "cpu":
         jax.config.update("jax_platforms", "cpu")  # type: ignore[no-untyped-call]
+    if config.device != "gpu":
+        compile_ahead()
     device = require_device(config.device)
     check_sinks(config)
     folder = open_run_folder(config)

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from lob_core.runtime import cpu_options
 from lob_core.views import Levels, level_2
 from marl_envs import EnvParams, MarketEnv
 
@@ -172,8 +173,8 @@ class Evaluator:
         place = (env, structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
         if place not in self._programs:
             lowered = jax.jit(lambda *given: self._episodes(env, *given)).lower(*arguments)
-            quick = is_quick and jax.default_backend() == "cpu"
-            self._programs[place] = lowered.compile(compiler_options=_QUICK if quick else None)
+            options = cpu_options(_QUICK) if is_quick else None
+            self._programs[place] = lowered.compile(compiler_options=options)
         return self._programs[place]
 
     def _episodes(
