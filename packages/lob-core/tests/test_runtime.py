@@ -74,6 +74,8 @@ def test_run_once__gives_what_jit_gives_also_inside_jit_and_vmap(monkeypatch, fl
     for run in (jax.jit(lambda x, k: run_once(play, x, k)), lambda x, k: run_once(play, x, k)):
         assert run(numbers, 2).tolist() == [2, 5, 8, 11, 14, 17]
     assert jax.vmap(lambda k: run_once(play, numbers, k))(jnp.arange(2)).shape == (2, 6)
+    inside = jax.jit(lambda k: run_once(play, numbers, 2) + k)  # what it is given is not traced
+    assert inside(1).tolist() == [3, 6, 9, 12, 15, 18]
 
 
 def test_import__starts_no_backend_and_changes_no_setting():

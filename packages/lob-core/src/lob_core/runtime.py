@@ -62,7 +62,7 @@ def run_once(function: Callable[..., _T], *arguments: Any) -> _T:
     """Calls a function under `jit`, on CPUs compiled with `QUICK_OPTIONS`.
 
     For small work that a process does once, which takes longer to compile than to run. A level of
-    optimization that `XLA_FLAGS` sets stays, and under another transformation this is plain `jit`.
+    optimization that `XLA_FLAGS` sets stays, and for arguments that are traced this is plain `jit`.
 
     Args:
         function: what to run; what it is traced for, it is given.
@@ -71,9 +71,11 @@ def run_once(function: Callable[..., _T], *arguments: Any) -> _T:
     Returns:
         What the function returns.
     """
-    is_traced = any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(arguments))
-    options = None if is_traced else cpu_options(QUICK_OPTIONS)
-    return jax.jit(function, compiler_options=options)(*arguments)  # type: ignore[no-any-return]
+    run = jax.jit(function)
+    if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(arguments)):
+        return run(*arguments)  # type: ignore[no-any-return]
+    compiled = run.lower(*arguments).compile(compiler_options=cpu_options(QUICK_OPTIONS))
+    return compiled(*arguments)  # type: ignore[no-any-return]
 
 
 def cpu_options(options: dict[str, str | bool]) -> dict[str, str | bool] | None:
