@@ -35,6 +35,13 @@ def test_categorical__samples_have_the_stated_frequencies():
     assert frequencies == pytest.approx(np.asarray(jax.nn.softmax(LOGITS[0])), abs=0.01)
 
 
+@pytest.mark.parametrize("shape", [(3,), (2, 3), (64, 1, 10)])
+def test_categorical__samples_are_those_of_jax(shape):
+    logits, key = jax.random.normal(jax.random.key(1), shape), jax.random.key(2)
+    expected = jax.random.categorical(key, logits)
+    np.testing.assert_array_equal(Categorical(logits).sample(key), expected)
+
+
 def test_masked_categorical__illegal_actions_have_no_probability_and_no_entropy():
     distribution = masked_categorical(LOGITS[1], jnp.array([True, False, True]))
     draws = jax.vmap(distribution.sample)(jax.random.split(jax.random.key(0), 500))

@@ -13,6 +13,7 @@ from marl_algos.networks.distributions import (
     Categorical,
     Distribution,
     MultiCategorical,
+    add_gumbel,
     restrict,
 )
 
@@ -74,7 +75,7 @@ class ActionCode:
             return jnp.tanh(raw)
         logits = self._logits(raw, legal)
         noisy = [
-            part + jax.random.gumbel(k, part.shape)
+            add_gumbel(k, part)
             for part, k in zip(logits, jax.random.split(key, len(logits)), strict=True)
         ]
         codes = []

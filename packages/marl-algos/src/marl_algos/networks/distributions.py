@@ -45,6 +45,14 @@ class Distribution(Protocol):
         ...
 
 
+def add_gumbel(key: Array, logits: Array) -> Array:
+    """Logits `[..., n]` with Gumbel noise, the largest of which is a draw by their probabilities.
+
+    The noise is that of `jax.random.gumbel`, drawn flat: XLA unrolls loops over a short last axis.
+    """
+    return logits + jax.random.gumbel(key, (logits.size,), logits.dtype).reshape(logits.shape)
+
+
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Categorical:
@@ -58,10 +66,7 @@ class Categorical:
 
     def sample(self, key: Array) -> Array:
         """`[...]` int32."""
-        logits = self.logits
-        # The numbers of a draw of that shape, flat: XLA unrolls loops over a last axis this short.
-        noise = jax.random.gumbel(key, (logits.size,), logits.dtype).reshape(logits.shape)
-        return jnp.argmax(logits + noise, axis=-1).astype(jnp.int32)
+        return jnp.argmax(add_gumbel(key, self.logits), axis=-1).astype(jnp.int32)
 
     def mode(self) -> Array:
         """`[...]` int32, the most probable choice (the first of equals)."""

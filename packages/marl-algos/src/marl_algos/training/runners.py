@@ -84,9 +84,8 @@ class SideBySide:
             key: as given to `init`, which compiles a program of its own at the same time.
         """
         shapes = jax.eval_shape(self._init, self._keys(key), self._params)
-        device = jax.config.jax_default_device  # type: ignore[attr-defined]
-
         traced = self._update.trace(shapes, self._params)  # first: the longest to compile
+        device = jax.config.jax_default_device  # type: ignore[attr-defined]
 
         def compile_update() -> Any:
             with jax.default_device(device):
