@@ -30,7 +30,9 @@ from lob_core.types import NO_AGENT, NO_ORDER, NO_PRICE
 
 MOST_WHOLE = 96
 """A side with more orders than this is split; with fewer, it is copied whole."""
-_FRONT = STRETCH  # orders of a split side that are copied; whole blocks
+_FRONT = 48
+"""Orders of a split side that are copied: whole blocks, and few enough that a front to which some
+are added stays within a stretch, the fast path of `numba_side`."""
 CAPACITY = 2 * STRETCH
 """Orders that a front can hold."""
 _SKIP = 128  # slots of a side that one look may pass over when its orders are counted
@@ -143,7 +145,7 @@ def _load(side, num_slots):
     live = _count_live(size, num_slots)
     count = live if live <= MOST_WHOLE else _FRONT
     blocks = (count + BLOCK - 1) // BLOCK
-    if count <= STRETCH and num_slots >= STRETCH:
+    if live <= STRETCH <= num_slots:
         copy_stretch(side + PRICE, price)
         copy_stretch(side + SIZE, size)
         copy_stretch(side + ORDER_ID, order_id)
