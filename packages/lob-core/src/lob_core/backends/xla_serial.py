@@ -18,9 +18,15 @@ from jax.custom_batching import custom_vmap
 from jax.experimental.xla_metadata import set_xla_metadata
 
 from lob_core.backends.xla_records import blank_trades, count_up, reports_of
-from lob_core.backends.xla_request import decode, make_key, price_of
+from lob_core.backends.xla_request import decode
+from lob_core.backends.xla_serial_columns import (
+    Columns,
+    blank_rows,
+    close_side,
+    open_sides,
+)
 from lob_core.backends.xla_serial_matching import Ledger
-from lob_core.backends.xla_serial_rows import KEY, Side, row_at, with_row
+from lob_core.backends.xla_serial_rows import row_at, with_row
 from lob_core.backends.xla_serial_step import step
 from lob_core.backends.xla_serial_tables import (
     WIDTH,
@@ -30,9 +36,6 @@ from lob_core.backends.xla_serial_tables import (
     wish_of,
 )
 from lob_core.types import (
-    NO_AGENT,
-    NO_ORDER,
-    NO_PRICE,
     Array,
     BookConfig,
     BookState,
@@ -45,7 +48,6 @@ from lob_core.types import (
 
 _mark: Any = set_xla_metadata
 _FIELDS = ("event_type", "side", "price", "size", "order_id", "agent_id", "time_in_force")
-_Columns = list[Array]  # price, size, order id and agent id of one side of all books, [B * N]
 
 
 def process_messages(
@@ -118,7 +120,7 @@ def _play_books(
     state = _State(
         bids=sides[0],
         asks=sides[1],
-        orders=jnp.zeros((2 * config.num_slots, 4), jnp.int32),
+        orders=blank_rows(config.num_slots),
         trades=jnp.broadcast_to(blank, (num_books * (config.max_trades + 1), WIDTH)),
         sums=jnp.zeros((num_books * (config.num_agents + 1), WIDTH), jnp.int32),
         marks=jnp.zeros((num_books * length, WIDTH), jnp.int32),
@@ -149,9 +151,9 @@ def _play_books(
 class _State(NamedTuple):
     """What the loop over books carries; orders in rows are those of the book at work."""
 
-    bids: _Columns
-    asks: _Columns
-    orders: Array  # [2 N, 4]
+    bids: Columns
+    asks: Columns
+    orders: Array  # [R, 4], see `xla_serial_columns`
     trades: Array  # [B * (T + 1), 8]
     sums: Array  # [B * A, 8]
     marks: Array  # [B * M, 8]
@@ -165,12 +167,7 @@ def _play_book(
     num_slots, length = config.num_slots, wishes.shape[0] // state.num_trades.shape[0]
     before = [_item(count, b) for count in counts]
     first = b * num_slots
-    orders = _open_side(state.orders, state.bids, first, jnp.int32(0), before[0], is_bid=True)
-    orders = _open_side(orders, state.asks, first, jnp.int32(num_slots), before[1], is_bid=False)
-    sides = tuple(
-        Side(jnp.int32(start), count, row_at(orders, jnp.maximum(start + count - 1, 0))[KEY])
-        for start, count in zip((0, num_slots), before, strict=True)
-    )
+    orders, bids, asks = open_sides(state.orders, state.bids, state.asks, first, before, num_slots)
     ledger = Ledger(
         state.trades,
         state.sums,
@@ -187,11 +184,12 @@ def _play_book(
         orders, bids, asks, ledger, noted = step(orders, bids, asks, ledger, wish, config)
         return orders, (bids, asks), ledger, with_row(marks, i, pack_marks(noted))
 
-    played = (orders, sides, ledger, state.marks)
-    orders, sides, ledger, marks = lax.fori_loop(b * length, (b + 1) * length, play, played)
+    played = (orders, (bids, asks), ledger, state.marks)
+    span = b * length, (b + 1) * length
+    orders, (bids, asks), ledger, marks = lax.fori_loop(*span, play, played)
     return _State(
-        bids=_close_side(state.bids, orders, first, sides[0], before[0]),
-        asks=_close_side(state.asks, orders, first, sides[1], before[1]),
+        bids=close_side(state.bids, first, orders, bids, before[0], num_slots),
+        asks=close_side(state.asks, first, orders, asks, before[1], num_slots),
         orders=orders,
         trades=ledger.trades,
         sums=ledger.sums,
@@ -206,36 +204,3 @@ def _item(values: Array, i: Array) -> Array:
 
 def _with_item(values: Array, i: Array, value: Array) -> Array:
     return lax.dynamic_update_slice(values, value[None], (i,), allow_negative_indices=False)
-
-
-def _open_side(
-    orders: Array, columns: _Columns, first: Array, start: Array, count: Array, *, is_bid: bool
-) -> Array:
-    """Copies a side, best order first at `first`, to rows, worst order first at `start`."""
-
-    def copy(i: Array, orders: Array) -> Array:
-        price, size, order_id, agent_id = (_item(column, first + i) for column in columns)
-        row = jnp.stack([make_key(price, jnp.bool_(is_bid)), size, order_id, agent_id])
-        return with_row(orders, start + count - 1 - i, row)
-
-    copied: Array = lax.fori_loop(0, count, copy, orders)
-    return copied
-
-
-def _close_side(
-    columns: _Columns, orders: Array, first: Array, side: Side, count_before: Array
-) -> _Columns:
-    """Copies a side back, and blanks the slots behind it that were in use before."""
-
-    def copy(i: Array, columns: _Columns) -> _Columns:
-        key, *others = row_at(orders, side.start + side.number - 1 - i)
-        values = [price_of(key), *others]
-        return [_with_item(c, first + i, v) for c, v in zip(columns, values, strict=True)]
-
-    def blank(i: Array, columns: _Columns) -> _Columns:
-        values = [jnp.int32(v) for v in (NO_PRICE, 0, NO_ORDER, NO_AGENT)]
-        return [_with_item(c, first + i, v) for c, v in zip(columns, values, strict=True)]
-
-    columns = lax.fori_loop(0, side.number, copy, columns)
-    blanked: _Columns = lax.fori_loop(side.number, count_before, blank, columns)
-    return blanked

@@ -130,14 +130,20 @@ def match(
         num_trades = ledger.num_trades + is_trade
         return ledger._replace(trades=trades, sums=sums, num_trades=num_trades)
 
-    first = read_if(wanted > 0, orders, makers.start + jnp.maximum(makers.number - 1, 0))
-    state = (orders, ledger, first, makers.number, jnp.zeros(2, jnp.int32), wanted)
-    orders, ledger, row, count, done, left = loop(
-        lambda _, __, row, count, ___, left: goes_on(row, count, left), trade, *state
-    )
-    change = jnp.where(column == of_taker, done[0], 0)
-    change += jnp.where(column == 2 + of_taker, done[1], 0)
-    sums = with_row(ledger.sums, taker_sum, row_at(ledger.sums, taker_sum) + change)
-    best = jnp.where(wanted > 0, row[KEY], makers.best)
-    makers = makers._replace(number=count, best=best)
-    return orders, makers, ledger._replace(sums=sums), done[0], left
+    def run(
+        _: Array, orders: Array, ledger: Ledger, count: Array, __: Array, ___: Array, left: Array
+    ) -> tuple[Array, ...]:
+        first = read_if(count > 0, orders, makers.start + jnp.maximum(count - 1, 0))
+        state = (orders, ledger, first, count, jnp.zeros(2, jnp.int32), left)
+        orders, ledger, row, count, done, left = loop(
+            lambda _, __, row, count, ___, left: goes_on(row, count, left), trade, *state
+        )
+        change = jnp.where(column == of_taker, done[0], 0)
+        change += jnp.where(column == 2 + of_taker, done[1], 0)
+        sums = with_row(ledger.sums, taker_sum, row_at(ledger.sums, taker_sum) + change)
+        ledger = ledger._replace(sums=sums)
+        return jnp.bool_(False), orders, ledger, count, row[KEY], done[0], left
+
+    state = (wanted > 0, orders, ledger, makers.number, makers.best, jnp.int32(0), wanted)
+    _, orders, ledger, count, best, filled, left = loop(lambda pending, *_: pending, run, *state)
+    return orders, makers._replace(number=count, best=best), ledger, filled, left

@@ -132,11 +132,25 @@ def replace(
     return orders, side._replace(number=side.number - removes)
 
 
-def drop_worst(orders: Array, side: Side, is_wanted: Array) -> tuple[Array, Side]:
-    """Takes the order of lowest priority out; the side must have one."""
-    return replace(
-        orders, side, jnp.int32(0), jnp.zeros(4, jnp.int32), removes=is_wanted, changes=is_wanted
-    )
+def make_room(orders: Array, side: Side, key: Array, is_wanted: Array) -> tuple[Array, Side, Array]:
+    """Takes the order of lowest priority out if that is wanted, and it is worse than `key`.
+
+    Returns:
+        The orders, the side, and the size of the order that was taken out, or zero.
+    """
+
+    def drop(_: Array, orders: Array, number: Array, __: Array) -> tuple[Array, ...]:
+        worst = read_if(number > 0, orders, side.start)
+        is_worse = worst[KEY] > key
+        nothing = jnp.zeros(4, jnp.int32)
+        orders, kept = replace(
+            orders, side, jnp.int32(0), nothing, removes=is_worse, changes=is_worse
+        )
+        return jnp.bool_(False), orders, kept.number, jnp.where(is_worse, worst[SIZE], 0)
+
+    state = (is_wanted, orders, side.number, jnp.int32(0))
+    _, orders, number, size = loop(lambda pending, *_: pending, drop, *state)
+    return orders, side._replace(number=number), size
 
 
 def insert(orders: Array, side: Side, row: Array, is_wanted: Array) -> tuple[Array, Side]:

@@ -12,10 +12,10 @@ from lob_core.backends.xla_serial_rows import (
     ORDER_ID,
     SIZE,
     Side,
-    drop_worst,
     find,
     find_nth,
     insert,
+    make_room,
     read_if,
     replace,
 )
@@ -69,10 +69,8 @@ def step(
     left = jnp.where(is_active & wish.may_rest, left, 0)
 
     is_full = (left > 0) & (own.number == config.num_slots)
-    worst = read_if(is_full, orders, own.start)
-    is_dropped = is_full & (worst[KEY] <= wish.key)
-    is_pushed_out = is_full & ~is_dropped
-    orders, own = drop_worst(orders, own, is_pushed_out)
+    orders, own, pushed_out = make_room(orders, own, wish.key, is_full)
+    is_dropped = is_full & (pushed_out == 0)
     new = jnp.stack([wish.key, left, wish.order_id, agent_id])
     orders, own = insert(orders, own, new, (left > 0) & ~is_dropped)
     best = read_if(own.number > 0, orders, own.start + own.number - 1)[KEY]
@@ -88,7 +86,7 @@ def step(
         is_resting=left > 0,
         is_dropped=is_dropped,
         filled=filled,
-        dropped_size=jnp.where(is_dropped, left, worst[SIZE]),
+        dropped_size=jnp.where(is_dropped, left, pushed_out),
         best_bid=jnp.where(bids.number > 0, price_of(bids.best), 0),
         best_ask=jnp.where(asks.number > 0, price_of(asks.best), 0),
     )
