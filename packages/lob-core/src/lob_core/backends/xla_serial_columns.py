@@ -56,7 +56,8 @@ def open_sides(
         row_at(orders, start + jnp.maximum(count - 1, 0))[KEY]
         for start, count in zip(starts, counts, strict=True)
     ]
-    return orders, *(Side(*side) for side in zip(starts, counts, best, strict=True))
+    opened = [Side(*side) for side in zip(starts, counts, best, strict=True)]
+    return orders, opened[0], opened[1]
 
 
 def _open_side(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
@@ -132,7 +132,7 @@ def match(
 
     def run(
         _: Array, orders: Array, ledger: Ledger, count: Array, __: Array, ___: Array, left: Array
-    ) -> tuple[Array, ...]:
+    ) -> tuple[Any, ...]:
         first = read_if(count > 0, orders, makers.start + jnp.maximum(count - 1, 0))
         state = (orders, ledger, first, count, jnp.zeros(2, jnp.int32), left)
         orders, ledger, row, count, done, left = loop(

@@ -1,4 +1,4 @@
-"""Sides that the CPU kernel splits into a front and a tail, against the oracle."""
+"""Sides that CPU backends keep in parts (`numba` a front and a tail), against the oracle."""
 
 import functools
 import os
@@ -32,9 +32,9 @@ def config(num_slots):
     )
 
 
-def play_both(num_slots, book, messages):
+def play_both(num_slots, book, messages, backend="numba"):
     expected = make_engine("reference", config(num_slots))(book, messages)
-    found = make_engine("numba", config(num_slots))(book, messages)
+    found = make_engine(backend, config(num_slots))(book, messages)
     assert_same(found, expected)
     assert_sound(found[0])
     return found
@@ -44,8 +44,9 @@ def num_orders(book):
     return [int((np.asarray(side.size) > 0).sum()) for side in (book.bids, book.asks)]
 
 
+@pytest.mark.parametrize("backend", ["numba", "xla"])
 @pytest.mark.parametrize(("num_slots", "half_width"), [(150, 100), (512, 20)])
-def test_numba__equals_the_reference_while_sides_outgrow_a_front(num_slots, half_width):
+def test_deep_sides__equal_the_reference_while_they_grow_and_shrink(num_slots, half_width, backend):
     """From empty to several fronts deep or full, with orders near the touch and far behind."""
     from lob_core.backends.numba_record import MOST_WHOLE
 
@@ -58,7 +59,7 @@ def test_numba__equals_the_reference_while_sides_outgrow_a_front(num_slots, half
     for first in range(0, length, NUM_MESSAGES):
         source = deepening if first % (2 * NUM_MESSAGES) == 0 else stream
         part = jax.tree.map(lambda x, i=first: x[i : i + NUM_MESSAGES], source)
-        book, _ = play_both(num_slots, book, part)
+        book, _ = play_both(num_slots, book, part, backend)
         deepest = max(deepest, min(num_orders(book)))
     assert deepest > MOST_WHOLE
 
