@@ -165,29 +165,52 @@ def test_numba__many_threads_at_once_give_the_right_answers():
         assert_same(left, right)
 
 
-SHARD_MAP_CODE = """
-import functools, jax, numpy as np
+ON_TWO_DEVICES = """
+import functools, sys, jax, numpy as np
 from lob_core import BookConfig, empty_book, process_messages
 from lob_core.testing import random_messages, stack_trees
-from jax.sharding import PartitionSpec as P
+from jax.sharding import NamedSharding, PartitionSpec as P
 config = BookConfig(num_slots=8, max_trades=8)
 assert len(jax.devices()) == 2
-mesh = jax.make_mesh((2,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
+mesh = jax.sharding.Mesh(jax.devices(), ("d",))
 messages = stack_trees([random_messages(seed, 24) for seed in range(6)])
 books = empty_book(config, (6,))
-for backend, check in (("numba", False), (None, True)):
-    play = jax.vmap(functools.partial(process_messages, config=config, backend=backend))
-    spread = jax.shard_map(play, mesh=mesh, in_specs=P("d"), out_specs=P("d"), check_vma=check)
-    found, expected = jax.jit(spread)(books, messages), jax.jit(play)(books, messages)
-    jax.tree.map(np.testing.assert_array_equal, found, expected)
+backend = None if sys.argv[1] == "default" else sys.argv[1]
+play = jax.vmap(functools.partial(process_messages, config=config, backend=backend))
+expected = jax.jit(play)(books, messages)
 assert int(expected[1].trades.count.sum()) > 0
+same = functools.partial(jax.tree.map, np.testing.assert_array_equal)
+"""
+IN_SHARD_MAP = """
+spread = functools.partial(jax.shard_map, mesh=mesh, in_specs=P("d"))
+for check in (True, False):
+    same(jax.jit(spread(play, out_specs=P("d"), check_vma=check))(books, messages), expected)
+def count(books, messages):
+    return play(books, messages)[1].trades.count.sum()
+total = spread(lambda *args: jax.lax.psum(count(*args), "d"), out_specs=P())
+assert int(jax.jit(total)(books, messages)) == int(expected[1].trades.count.sum())
+try:
+    jax.jit(spread(count, out_specs=P()))(books, messages)
+except ValueError as error:
+    assert "replication" in str(error), error
+else:
+    raise AssertionError("one device's count passed for that of all")
+"""
+IN_PLAIN_JIT = """
+along = NamedSharding(mesh, P("d"))
+placed = jax.device_put((books, messages), along)
+same(jax.jit(play)(*placed), expected)
+same(jax.jit(play, out_shardings=along)(*placed), expected)
 """
 
 
-def test_numba__runs_on_several_host_devices_under_shard_map():
+@pytest.mark.parametrize("backend", ["default", "numba", "xla"])
+@pytest.mark.parametrize("way", [IN_SHARD_MAP, IN_PLAIN_JIT], ids=["shard_map", "jit"])
+def test_process_messages__runs_on_several_host_devices(backend, way):
     flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
-    subprocess.run([sys.executable, "-c", SHARD_MAP_CODE], check=True, env=environment)
+    command = [sys.executable, "-c", ON_TWO_DEVICES + way, backend]
+    subprocess.run(command, check=True, env=environment)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import local_devices
 
-from lob_core.backends import by_platform, ffi, xla
+from lob_core.backends import by_platform
 from lob_core.types import Backend, BookConfig, BookState, Message, Outcome
 
 
@@ -53,20 +53,14 @@ def process_messages(
         allowed = ", ".join(map(repr, get_args(Backend)))
         raise ValueError(f"backend is {backend!r}; it must be None or one of {allowed}")
     _check_shapes(book, messages, config)
-    if backend is None:
-        return by_platform.process_messages(
-            book,
-            messages,
-            config=config,
-            on_cuda="pallas" if _has_kernel(config) else "xla",
-        )
     if backend == "pallas":
         from lob_core.backends import pallas_gpu  # importing Pallas takes long
 
         return pallas_gpu.process_messages(book, messages, config=config)
-    if backend == "numba" and ffi.is_available():
-        return ffi.process_messages(book, messages, config=config)
-    return xla.process_messages(book, messages, config=config)
+    has_kernel = backend is None and _has_kernel(config)
+    return by_platform.process_messages(
+        book, messages, config=config, backend=backend, on_cuda="pallas" if has_kernel else "xla"
+    )
 
 
 def _has_kernel(config: BookConfig) -> bool:

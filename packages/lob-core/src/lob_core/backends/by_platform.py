@@ -1,4 +1,4 @@
-"""The default backend, chosen for each platform when a program is lowered.
+"""The backend, chosen for each platform when a program is lowered.
 
 `jax.lax.platform_dependent` would trace the engine for every platform, though a program is lowered
 for one. Here a call is one equation of the traced program, of which no more is known than its
@@ -32,6 +32,7 @@ def process_messages(
     messages: Message,
     *,
     config: BookConfig,
+    backend: Literal["numba", "xla"] | None,
     on_cuda: Literal["pallas", "xla"],
 ) -> tuple[BookState, Outcome]:
     """The contract of `lob_core.process_messages` for one book (leaves `[N]`, `[M]`).
@@ -40,13 +41,16 @@ def process_messages(
         book: one book.
         messages: messages.
         config: shapes and rules.
-        on_cuda: backend of a program lowered for CUDA. CPUs have numba if it can be used, all other
-            platforms xla.
+        backend: the backend; None takes numba on CPUs if it can be used, `on_cuda` for CUDA, and
+            xla on all other platforms.
+        on_cuda: backend of a program lowered for CUDA.
 
     Returns:
         The new book, and the outcome.
     """
     leaves, treedef = jax.tree.flatten((book, messages))
+    axes = _device_axes(leaves)
+    leaves = _mark(leaves, axes)
     outcome = ffi.outcome_shape(messages.price.shape[0], config)
     shapes, result_treedef = jax.tree.flatten((book, outcome))
     results = _call.bind(  # type: ignore[no-untyped-call]
@@ -54,11 +58,28 @@ def process_messages(
         treedef=treedef,
         shapes=tuple(jnp.shape(x) for x in shapes),
         config=config,
+        backend=backend,
         on_cuda=on_cuda,
         batches=(),
     )
-    result: tuple[BookState, Outcome] = jax.tree.unflatten(result_treedef, results)
+    result: tuple[BookState, Outcome] = jax.tree.unflatten(result_treedef, _mark(results, axes))
     return result
+
+
+def _device_axes(leaves: list[Array]) -> set[str]:
+    """Axes of a mesh along which any leaf is known to differ between devices, in `shard_map`."""
+    return set().union(*(jax.typeof(leaf).manual_axis_type.varying for leaf in leaves))
+
+
+def _mark(leaves: list[Array], axes: set[str]) -> list[Array]:
+    """Says of leaves that they may differ along axes: of what comes out JAX would not know it."""
+    if not axes:
+        return leaves
+    missing = [axes - jax.typeof(leaf).manual_axis_type.varying for leaf in leaves]
+    return [
+        jax.lax.pcast(leaf, tuple(sorted(names)), to="varying") if names else leaf
+        for leaf, names in zip(leaves, missing, strict=True)
+    ]
 
 
 @_call.def_abstract_eval
@@ -95,14 +116,19 @@ def _run(*leaves: Array, **params: Any) -> list[Array]:
         return _compiled(**params)(*leaves)
 
 
-def _engine(platform: str | None, on_cuda: str) -> _Engine:
-    if platform == "cpu":
-        return ffi.process_messages if ffi.is_available() else xla.process_messages
-    if platform == "cuda" and on_cuda == "pallas":
+def _engine(platform: str | None, backend: str | None, on_cuda: str, num_devices: int) -> _Engine:
+    """What plays in a program for one platform.
+
+    XLA splits programs for several devices. It cannot split the form of xla for CPUs.
+    """
+    plain = xla.process_messages if num_devices == 1 else xla_blocks.process_messages
+    if backend == "numba" or (backend is None and platform == "cpu"):
+        return ffi.process_messages if ffi.is_available() else plain
+    if backend is None and platform == "cuda" and on_cuda == "pallas":
         from lob_core.backends import pallas_gpu  # importing Pallas takes long
 
         return functools.partial(pallas_gpu.run_kernel, interpret=False)
-    return xla_blocks.process_messages
+    return plain if platform == "cpu" else xla_blocks.process_messages
 
 
 def _register(platform: str | None) -> None:
@@ -112,11 +138,13 @@ def _register(platform: str | None) -> None:
         *leaves: Array,
         treedef: Any,
         config: BookConfig,
+        backend: str | None,
         on_cuda: str,
         batches: tuple[tuple[int, _Axes], ...],
+        num_devices: int,
         **_: Any,
     ) -> list[Array]:
-        engine = _engine(platform, on_cuda)
+        engine = _engine(platform, backend, on_cuda, num_devices)
 
         def one(*leaves: Array) -> list[Array]:
             book, messages = jax.tree.unflatten(treedef, leaves)
@@ -127,7 +155,16 @@ def _register(platform: str | None) -> None:
         return one(*leaves)
 
     rule = mlir.lower_fun(play, multiple_results=True)
-    mlir.register_lowering(_call, rule, platform=platform)
+
+    def lower(context: Any, *leaves: Any, **params: Any) -> Any:
+        # Inside `shard_map` an engine is traced like elsewhere: for its own constants nobody says
+        # along which axes they differ.
+        shapes = [ShapedArray(aval.shape, aval.dtype) for aval in context.avals_in]
+        context = context.replace(avals_in=shapes)
+        num_devices = getattr(context.module_context.axis_context, "num_devices", 1)
+        return rule(context, *leaves, num_devices=num_devices, **params)
+
+    mlir.register_lowering(_call, lower, platform=platform)
 
 
 for _platform in (None, "cpu", "cuda"):
