@@ -49,7 +49,7 @@ def process_messages(
         The new book, and the outcome.
     """
     leaves, treedef = jax.tree.flatten((book, messages))
-    axes = _device_axes(leaves)
+    axes = frozenset().union(*map(_device_axes, leaves))
     leaves = _mark(leaves, axes)
     outcome = ffi.outcome_shape(messages.price.shape[0], config)
     shapes, result_treedef = jax.tree.flatten((book, outcome))
@@ -66,18 +66,20 @@ def process_messages(
     return result
 
 
-def _device_axes(leaves: list[Array]) -> set[str]:
-    """Axes of a mesh along which any leaf is known to differ between devices, in `shard_map`."""
-    return set().union(*(jax.typeof(leaf).manual_axis_type.varying for leaf in leaves))
+def _device_axes(leaf: Array) -> frozenset[str]:
+    """Axes of a mesh along which a leaf is known to differ between devices, inside `shard_map`."""
+    kind = getattr(jax.typeof(leaf), "manual_axis_type", None)
+    axes: frozenset[str] = getattr(kind, "varying", frozenset())
+    return axes
 
 
-def _mark(leaves: list[Array], axes: set[str]) -> list[Array]:
+def _mark(leaves: list[Array], axes: frozenset[str]) -> list[Array]:
     """Says of leaves that they may differ along axes: of what comes out JAX would not know it."""
     if not axes:
         return leaves
-    missing = [axes - jax.typeof(leaf).manual_axis_type.varying for leaf in leaves]
+    missing = [sorted(axes - _device_axes(leaf)) for leaf in leaves]
     return [
-        jax.lax.pcast(leaf, tuple(sorted(names)), to="varying") if names else leaf
+        jax.lax.pcast(leaf, tuple(names), to="varying") if names else leaf
         for leaf, names in zip(leaves, missing, strict=True)
     ]
 
