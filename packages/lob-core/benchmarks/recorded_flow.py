@@ -67,6 +67,21 @@ def make_batch(num_books, num_slots, num_messages):
     return books, jax.tree.map(lambda x: jnp.asarray(x[rows, :num_messages]), messages)
 
 
+def in_steps(play, num_steps):
+    """`play(books, messages)` as a scan of that many steps; returns books and shares bought."""
+
+    def one(books, messages):
+        books, outcome = play(books, messages)
+        return books, outcome.fills.bought
+
+    def play_steps(books, messages):
+        num_books = messages.price.shape[0]
+        steps = jax.tree.map(lambda x: x.reshape(num_books, num_steps, -1).swapaxes(0, 1), messages)
+        return jax.lax.scan(one, books, steps)
+
+    return play_steps
+
+
 def assert_plausible(books, bids_size):
     """Nothing was dropped or unknown, no book is crossed, none has run empty."""
     assert not any(bool(x.any()) for x in jax.tree.leaves(books.counters))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import while_loop_engine
 from lob_core import BookConfig, process_messages
-from recorded_flow import NUM_AGENTS, NUM_RECORDED, assert_plausible, make_batch
+from recorded_flow import NUM_AGENTS, NUM_RECORDED, assert_plausible, in_steps, make_batch
 
 SECONDS = 1.0  # of timed calls, for one figure
 MOST_ROUNDS = 20
@@ -115,17 +115,8 @@ def test_benchmark_inside_scan(benchmark, num_books, step, num_steps, num_slots)
     config = BookConfig(num_slots=num_slots, max_trades=step, num_agents=NUM_AGENTS)
     books, messages = make_batch(num_books, num_slots, step * num_steps)
     play = jax.vmap(functools.partial(process_messages, config=config, backend="numba"))
-
-    def play_steps(books, messages):
-        def one(books, messages):
-            books, outcome = play(books, messages)
-            return books, outcome.fills.bought
-
-        steps = jax.tree.map(
-            lambda x: x.reshape(num_books, num_steps, step).swapaxes(0, 1), messages
-        )
-        return jax.lax.scan(one, books, steps)
-
     what = f"numba, {num_steps} steps in a scan" if num_steps > 1 else "numba, one call"
-    new_books, _ = measure(benchmark, play_steps, books, messages, what, step * num_steps)
+    new_books, _ = measure(
+        benchmark, in_steps(play, num_steps), books, messages, what, step * num_steps
+    )
     assert_plausible(new_books, new_books.bids.size[:, 0])

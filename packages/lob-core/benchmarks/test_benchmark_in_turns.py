@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import while_loop_engine
 from lob_core import BookConfig, process_messages
-from recorded_flow import NUM_AGENTS, assert_plausible, make_batch
+from recorded_flow import NUM_AGENTS, assert_plausible, in_steps, make_batch
 
 MOST_ROUNDS = 300
 SECONDS = 4.0  # of timed calls, for one figure
@@ -41,17 +41,6 @@ class Player:
         else:
             play = functools.partial(process_messages, config=config, backend=engine)
         play = jax.vmap(play)
-
-        def play_steps(books, messages):
-            def one(books, messages):
-                books, outcome = play(books, messages)
-                return books, outcome.fills.bought
-
-            steps = jax.tree.map(
-                lambda x: x.reshape(num_books, num_steps, step).swapaxes(0, 1), messages
-            )
-            return jax.lax.scan(one, books, steps)
-
         length = step * num_steps
         num_calls = NUM_CALLS if is_loop else 1
         self.num_messages = num_books * length
@@ -61,7 +50,7 @@ class Player:
             for i in range(num_calls)
         ]
         self.parts = itertools.cycle(enumerate(parts))
-        run = jax.jit(play_steps if num_steps > 1 else play, donate_argnums=0)
+        run = jax.jit(in_steps(play, num_steps) if num_steps > 1 else play, donate_argnums=0)
         self.run = run.lower(self.opening, parts[0]).compile()
         self.books = self.arguments = self.outcome = None
         self.seconds = []

@@ -123,14 +123,15 @@ def _engine(platform: str | None, backend: str | None, on_cuda: str, num_devices
 
     XLA splits programs for several devices. It cannot split the form of xla for CPUs.
     """
-    plain = xla.process_messages if num_devices == 1 else xla_blocks.process_messages
+    is_one_cpu = platform == "cpu" and num_devices == 1
+    plain = xla.process_messages if is_one_cpu else xla_blocks.process_messages
     if backend == "numba" or (backend is None and platform == "cpu"):
         return ffi.process_messages if ffi.is_available() else plain
     if backend is None and platform == "cuda" and on_cuda == "pallas":
         from lob_core.backends import pallas_gpu  # importing Pallas takes long
 
         return functools.partial(pallas_gpu.run_kernel, interpret=False)
-    return plain if platform == "cpu" else xla_blocks.process_messages
+    return plain
 
 
 def _register(platform: str | None) -> None:
